@@ -1,0 +1,1 @@
+//! The whole release. (Being written.)
