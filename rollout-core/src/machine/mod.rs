@@ -27,6 +27,8 @@ pub mod promotion;
 pub mod rollout;
 mod table;
 pub mod task;
+#[cfg(test)]
+pub(crate) mod testkit;
 pub mod unwind;
 
 pub use table::{Disposition, Row, Table, Transitions, table};
