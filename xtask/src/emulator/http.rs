@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Longest wait for one step of one check; a healthy emulator answers in milliseconds.
-const STEP: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_secs(2);
 
 /// The status code of `GET path` on 127.0.0.1, or `None` when there is no HTTP answer.
 pub(crate) fn get_status(port: u16, path: &str) -> Option<u16> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use super::layout::Layout;
-use super::process::{Running, pause};
+use super::process::{Health, Running, pause};
 
 const RECORD: &str = "instance.json";
 
@@ -98,7 +98,7 @@ impl Instance {
 
     /// Whether all of its processes live and answer.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.parts.iter().all(|part| part.is_alive() && part.is_healthy())
+        self.parts.iter().all(|part| part.health() == Health::Healthy)
     }
 
     /// Ends its processes, the emulator first, and removes its record. Its logs stay until it is started again.

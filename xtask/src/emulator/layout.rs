@@ -73,7 +73,7 @@ impl Layout {
         self.instances().join(name)
     }
 
-    /// The lock file of one instance or environment.
+    /// The lock file of one instance, or of one environment, whose name has a dot that no instance's has.
     pub(crate) fn lock(&self, what: &str) -> PathBuf {
         self.made.join("locks").join(what)
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::Kind;
 use super::launch::{Plan, Ports, common_env, url};
@@ -33,6 +33,7 @@ pub(crate) fn plan(layout: &Layout, folder: &Path, ports: Ports) -> Result<Plan>
     for service in AT_MINISTACK {
         env.insert(format!("AWS_ENDPOINT_URL_{service}"), url(ports.helper));
     }
+    let files = folder.join("files");
     let listen = format!("127.0.0.1:{}", ports.main);
     let server = Spec {
         role: "localstack",
@@ -54,10 +55,7 @@ pub(crate) fn plan(layout: &Layout, folder: &Path, ports: Ports) -> Result<Plan>
             // Otherwise it reaches out to the internet.
             ("SKIP_SSL_CERT_DOWNLOAD", "1".to_owned()),
             ("DISABLE_EVENTS", "1".to_owned()),
-            (
-                "FILESYSTEM_ROOT",
-                folder.join("files").to_string_lossy().into_owned(),
-            ),
+            ("FILESYSTEM_ROOT", files.to_string_lossy().into_owned()),
             // Its own DynamoDB wants to download a Java program; tests/emulator/lsmoto answers instead.
             ("PROVIDER_OVERRIDE_DYNAMODB", "moto".to_owned()),
         ],
@@ -65,7 +63,7 @@ pub(crate) fn plan(layout: &Layout, folder: &Path, ports: Ports) -> Result<Plan>
         health: "/_localstack/health",
         deadline: Duration::from_secs(120),
     };
-    std::fs::create_dir_all(folder.join("files"))?;
+    std::fs::create_dir_all(&files).with_context(|| format!("{} cannot be made", files.display()))?;
     Ok(Plan {
         specs: vec![server, beside],
         env,

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Start(StartArgs),
     /// Stops instances: all of them, or those chosen by --with or --name.
     Stop(StopArgs),
-    /// Says what runs. Exit code 0 if something runs and all of it is healthy, else 1.
+    /// Says what runs, and how it is. Exit code 0 if something runs and all of it is healthy, else 1.
     Status(StatusArgs),
     /// Runs the emulator test-suite; starts an instance of its own, and stops it, if the default one does not run.
     Test(TestArgs),

@@ -57,6 +57,17 @@ pub(crate) struct Running {
     pub(crate) group: bool,
 }
 
+/// What a look at a process told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It has ended.
+    Gone,
+    /// It lives and does not answer.
+    Silent,
+    /// It lives and answers.
+    Healthy,
+}
+
 /// Waits a moment. The only sleep of xtask: it waits for other processes, whose time is no port.
 #[expect(clippy::disallowed_methods, reason = "waits for another process")]
 pub(crate) fn pause(time: Duration) {
@@ -114,9 +125,15 @@ impl Running {
             })
     }
 
-    /// Whether it answers its health check.
-    pub(crate) fn is_healthy(&self) -> bool {
-        super::http::get_status(self.port, &self.health) == Some(200)
+    /// Whether it lives and answers its health check.
+    pub(crate) fn health(&self) -> Health {
+        if !self.is_alive() {
+            Health::Gone
+        } else if super::http::get_status(self.port, &self.health) == Some(200) {
+            Health::Healthy
+        } else {
+            Health::Silent
+        }
     }
 
     /// SIGTERM, a bounded wait, SIGKILL, a bounded wait. Says how it ended.

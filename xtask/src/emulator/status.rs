@@ -6,52 +6,49 @@ use anyhow::Result;
 
 use super::instance::Instance;
 use super::layout::Layout;
+use super::process::{Health, Running};
 
 /// Prints a row for each process. Success means that something runs and all of it is healthy.
 pub(crate) fn print(layout: &Layout, json: bool) -> Result<ExitCode> {
     let all = Instance::all(layout)?;
-    if json {
+    let good = if json {
         let values: Vec<_> = all.iter().map(Instance::to_json).collect();
         println!("{}", serde_json::to_string_pretty(&values)?);
+        values.iter().all(|value| value["healthy"] == true)
     } else if all.is_empty() {
         println!("no emulator runs; start one with: cargo xtask emulator start");
+        false
     } else {
-        print!("{}", table(&rows(&all)));
-    }
-    let good = !all.is_empty() && all.iter().all(Instance::is_healthy);
-    Ok(if good {
+        let mut rows = vec![["NAME", "WHAT", "VERSION", "PORT", "PID", "HEALTH"].map(str::to_owned)];
+        let mut good = true;
+        for (instance, part) in all.iter().flat_map(|i| i.parts.iter().map(move |part| (i, part))) {
+            let health = part.health();
+            good &= health == Health::Healthy;
+            rows.push(row(instance, part, health));
+        }
+        print!("{}", table(&rows));
+        good
+    };
+    Ok(if good && !all.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn rows(all: &[Instance]) -> Vec<[String; 6]> {
-    let head = ["NAME", "WHAT", "VERSION", "PORT", "PID", "HEALTH"].map(str::to_owned);
-    let mut rows = vec![head];
-    for instance in all {
-        for part in &instance.parts {
-            let health = match (part.is_alive(), part.is_healthy()) {
-                (false, _) => "gone: start or stop it to clear",
-                (true, false) => "does not answer",
-                (true, true) => "healthy",
-            };
-            let version = match part.role.as_str() {
-                role if role == instance.kind.name() => instance.kind.version(),
-                "ministack" => super::ministack::VERSION,
-                _ => "-",
-            };
-            rows.push([
-                instance.name.clone(),
-                part.role.clone(),
-                version.to_owned(),
-                part.port.to_string(),
-                part.pid.to_string(),
-                health.to_owned(),
-            ]);
-        }
-    }
-    rows
+fn row(instance: &Instance, part: &Running, health: Health) -> [String; 6] {
+    let version = match part.role.as_str() {
+        role if role == instance.kind.name() => instance.kind.version(),
+        "ministack" => super::ministack::VERSION,
+        _ => "-",
+    };
+    let health = match health {
+        Health::Gone => "gone; start or stop the instance to clear it",
+        Health::Silent => "does not answer; its log is beside its record",
+        Health::Healthy => "healthy",
+    };
+    let (port, pid) = (part.port.to_string(), part.pid.to_string());
+    [&instance.name, &part.role, version, &port, &pid, health].map(str::to_owned)
 }
 
 fn table<const N: usize>(rows: &[[String; N]]) -> String {

@@ -1,6 +1,7 @@
 //! `cargo xtask emulator test`.
 
 use std::env;
+use std::fs;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
@@ -27,6 +28,11 @@ pub(crate) fn run(layout: &Layout, kind: Kind, rest: &[String]) -> Result<ExitCo
         let stopped = instance.stop(layout);
         let status = tested?;
         eprintln!("{}", stopped?);
+        if status == ExitCode::SUCCESS {
+            // After a failure its logs stay, to be read.
+            let folder = layout.instance(&instance.name);
+            fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
+        }
         return Ok(status);
     }
     tested

@@ -72,7 +72,7 @@ pub(crate) struct Environment {
 
 /// The Python of the environment, which is made or brought up to date first.
 pub(crate) fn ensure(layout: &Layout, environment: &Environment) -> Result<PathBuf> {
-    let _held = Lock::take(layout, &format!("{}-environment", environment.name))?;
+    let _held = Lock::take(layout, &format!("{}.environment", environment.name))?;
     let folder = layout.environment(environment.name);
     let venv = folder.join("venv");
     let python = venv.join(if cfg!(windows) {
