@@ -626,3 +626,6 @@ fn rollout_name(state: &RolloutState) -> &str {
         RolloutState::Other(word) => word,
     }
 }
+
+#[cfg(test)]
+mod tests;
