@@ -32,6 +32,7 @@ use crate::id::TaskArn;
 use crate::service::{TaskObservation, TaskSpec};
 use crate::time::{Deadline, Timestamp, Wait, millis};
 
+mod shared;
 mod step;
 #[cfg(test)]
 mod tests;
