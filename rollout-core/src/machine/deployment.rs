@@ -9,6 +9,8 @@
 //! - *Restore*: look first. If the service goes to the restore point already (the platform may have gone back by itself)
 //!   nothing is written; if it stands where we or the platform's own rollback left it, it is restored; if another
 //!   deployer was there, we yield. Then it is judged like a release.
+//!   Where nothing had to be written and our own change may still be on its way, the end is claimed only after stale reads
+//!   are over; a change that comes late is undone.
 //! - A conflict, or a write without an answer, is *reconciled*: looked at before anything is repeated. A repeat comes only
 //!   after stale reads can no longer hide the first write; it is harmless, since a service that goes to the revision is left
 //!   as it is.
@@ -312,7 +314,12 @@ impl Deployment {
                 Doubt::Lost { .. } => "a look at whether the change took effect".to_owned(),
             }),
             State::Watching { work, bound, .. } => {
-                last(work).unwrap_or_else(|| format!("deployment {}", bound.deployment))
+                let seen = last(work).unwrap_or_else(|| format!("deployment {}", bound.deployment));
+                match work.errors {
+                    0 => seen,
+                    1 => format!("{seen}; the last look failed"),
+                    many => format!("{seen}; the last {many} looks failed"),
+                }
             }
             State::Ended { .. } => "nothing".to_owned(),
         }
