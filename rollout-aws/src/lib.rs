@@ -49,9 +49,12 @@ pub mod ecs;
 pub mod elbv2;
 #[cfg(feature = "logs")]
 pub mod logs;
+#[cfg(feature = "ecs")]
+pub(crate) mod page;
 #[cfg(feature = "probe")]
 pub mod probe;
 #[cfg(feature = "route53")]
 pub mod route53;
 #[cfg(feature = "sts")]
 pub mod sts;
+pub mod time;
