@@ -51,6 +51,8 @@ pub mod elbv2;
 pub mod logs;
 #[cfg(feature = "probe")]
 pub mod probe;
+#[cfg(any(feature = "probe", feature = "route53"))]
+pub mod resolve;
 #[cfg(feature = "route53")]
 pub mod route53;
 #[cfg(feature = "sts")]
