@@ -45,8 +45,11 @@ pub mod cloudwatch;
 pub mod ecr;
 #[cfg(feature = "ecs")]
 pub mod ecs;
+pub mod edge;
 #[cfg(feature = "elbv2")]
 pub mod elbv2;
+pub mod gates;
+pub mod guard;
 #[cfg(feature = "logs")]
 pub mod logs;
 #[cfg(feature = "probe")]
@@ -57,3 +60,4 @@ pub mod resolve;
 pub mod route53;
 #[cfg(feature = "sts")]
 pub mod sts;
+pub mod time;

@@ -30,13 +30,14 @@ use reqwest::dns::{Addrs, Name, Resolving};
 use rollout_core::context::OpContext;
 use rollout_core::error::{Error, ErrorKind, Report, Retry};
 use rollout_core::evidence::Evidence;
-use rollout_core::port::{Clock, HealthGate};
+use rollout_core::port::HealthGate;
 use rollout_core::probe::{HttpProbe, ProbeTarget, Sample, SampleRequest, Verdict};
 use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 
 pub use self::address::{AddressClass, AddressPolicy, AddressRefused};
 use crate::resolve::{Resolve, SystemResolver};
+use crate::time::{self, Now};
 
 /// The IAM actions that this adapter needs: none.
 pub const ACTIONS: &[&str] = &[];
@@ -54,7 +55,7 @@ const OPERATION: &str = "http:GET";
 pub struct HttpGate {
     policy: AddressPolicy,
     resolver: Arc<dyn Resolve>,
-    clock: Arc<dyn Clock>,
+    now: Now,
 }
 
 impl fmt::Debug for HttpGate {
@@ -66,14 +67,21 @@ impl fmt::Debug for HttpGate {
 }
 
 impl HttpGate {
-    /// A gate that looks names up with the operating system's resolver. `clock` dates the samples.
+    /// A gate that looks names up with the operating system's resolver and dates samples by its clock.
     #[must_use]
-    pub fn new(policy: AddressPolicy, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(policy: AddressPolicy) -> Self {
         Self {
             policy,
             resolver: Arc::new(SystemResolver),
-            clock,
+            now: time::system(),
         }
+    }
+
+    /// The same with another clock.
+    #[must_use]
+    pub fn with_now(mut self, now: Now) -> Self {
+        self.now = now;
+        self
     }
 
     /// The same with another resolver.
@@ -196,7 +204,7 @@ impl HealthGate for HttpGate {
                 format!("probe {} is not an HTTP probe", request.probe),
             ));
         };
-        let at = self.clock.now();
+        let at = (self.now)();
         let (subject, verdict, detail) = match self.ask(probe).await? {
             Asked::Nothing { url, took, why } => (
                 url,

@@ -11,17 +11,6 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-struct Fixed(Timestamp);
-
-#[async_trait]
-impl Clock for Fixed {
-    fn now(&self) -> Timestamp {
-        self.0
-    }
-
-    async fn sleep_until(&self, _moment: Timestamp) {}
-}
-
 /// Answers each look-up with the next list; the last one again and again. Remembers what it was asked.
 struct Scripted {
     answers: Mutex<Vec<Vec<SocketAddr>>>,
@@ -94,7 +83,9 @@ fn loopback_allowed() -> AddressPolicy {
 }
 
 fn gate(policy: AddressPolicy, resolver: Arc<Scripted>) -> HttpGate {
-    HttpGate::new(policy, Arc::new(Fixed(Timestamp::from_millis(7)))).with_resolver(resolver)
+    HttpGate::new(policy)
+        .with_now(Arc::new(|| Timestamp::from_millis(7)))
+        .with_resolver(resolver)
 }
 
 async fn sample(gate: &HttpGate, probe: HttpProbe) -> Result<Sample, Error> {
