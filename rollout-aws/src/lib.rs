@@ -45,14 +45,19 @@ pub mod cloudwatch;
 pub mod ecr;
 #[cfg(feature = "ecs")]
 pub mod ecs;
+pub mod edge;
 #[cfg(feature = "elbv2")]
 pub mod elbv2;
+pub mod gates;
+pub mod guard;
 #[cfg(feature = "logs")]
 pub mod logs;
 #[cfg(feature = "ecs")]
 pub(crate) mod page;
 #[cfg(feature = "probe")]
 pub mod probe;
+#[cfg(any(feature = "probe", feature = "route53"))]
+pub mod resolve;
 #[cfg(feature = "route53")]
 pub mod route53;
 #[cfg(feature = "sts")]
