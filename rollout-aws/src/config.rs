@@ -27,12 +27,22 @@ const OPERATION: Duration = Duration::from_secs(60);
 /// A configuration without a sleep implementation (one made by hand; `aws_config::load_defaults` sets it) can neither
 /// retry nor time out: both are then off, where the SDK's client would panic.
 pub(crate) fn prepare(config: &SdkConfig) -> SdkConfig {
+    prepare_with(config, ATTEMPT, OPERATION)
+}
+
+/// The same for calls that carry a layer's part of 20 MiB.
+#[cfg(feature = "ecr")]
+pub(crate) fn prepare_transfer(config: &SdkConfig) -> SdkConfig {
+    prepare_with(config, Duration::from_secs(180), Duration::from_secs(600))
+}
+
+fn prepare_with(config: &SdkConfig, attempt: Duration, operation: Duration) -> SdkConfig {
     let mut prepared = config.to_builder();
     if config.sleep_impl().is_some() {
         let ours = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(OPERATION)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(operation)
             .build();
         let mut timeouts = config
             .timeout_config()

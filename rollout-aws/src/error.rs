@@ -207,6 +207,10 @@ fn classify(code: &str, status: u16) -> Row {
         retry,
         server_fault: false,
     };
+    // "Not implemented", whatever the code beside it: emulators answer so for what they lack.
+    if status == 501 {
+        return client(ErrorKind::Unsupported, Retry::Never);
+    }
     match code {
         "ThrottlingException" | "Throttling" | "ThrottledException" | "TooManyRequestsException"
         | "RequestLimitExceeded" | "RequestThrottled" | "RequestThrottledException" | "BandwidthLimitExceeded"
@@ -270,7 +274,6 @@ fn by_status(status: u16) -> Row {
         404 => (ErrorKind::NotFound, Retry::Never, false),
         409 => (ErrorKind::Conflict, Retry::Never, false),
         429 => (ErrorKind::Throttled, Retry::Exhausted, false),
-        501 => (ErrorKind::Unsupported, Retry::Never, false),
         500..=599 => (ErrorKind::Unavailable, Retry::Exhausted, true),
         400..=499 => (ErrorKind::InvalidRequest, Retry::Never, false),
         _ => (ErrorKind::Unexpected, Retry::Never, true),

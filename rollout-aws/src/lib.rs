@@ -62,4 +62,6 @@ pub mod resolve;
 pub mod route53;
 #[cfg(feature = "sts")]
 pub mod sts;
+#[cfg(all(test, feature = "sts"))]
+mod testing;
 pub mod time;

@@ -31,8 +31,11 @@ const TASKS_A_CALL: usize = 100;
 const TASK_PAGES: usize = 60;
 /// DescribeServiceDeployments and DescribeServiceRevisions take 20 a call.
 const RECORDS_A_CALL: usize = 20;
-/// Pages of records of which none is older than the oldest deployment in sight.
-const RECORD_PAGES: usize = 5;
+/// Pages of records of one day.
+const RECORD_PAGES: usize = 20;
+/// How long before the oldest deployment in sight a record may have begun that still matters: the deployment that a
+/// rollback makes is newer than the record that it ends.
+const LOOK_BACK_MILLIS: u64 = 86_400_000;
 /// A record and its deployment are made by one call.
 const SAME_MOMENT_MILLIS: u64 = 60_000;
 /// Failed tasks whose log is read in one observation.
@@ -157,17 +160,19 @@ impl EcsEnvironment {
             .collect()
     }
 
+    /// The newest, as many as are described in one call.
+    ///
     /// `None` where the endpoint has no such operation (emulators): the records are then unknown, which is not "none".
     async fn list_records(
         &self,
         service: &ServiceName,
         oldest: Timestamp,
     ) -> Result<Option<Vec<String>>, Error> {
-        let after = i64::try_from(oldest.as_millis().saturating_sub(SAME_MOMENT_MILLIS)).unwrap_or(0);
+        let after = i64::try_from(oldest.as_millis().saturating_sub(LOOK_BACK_MILLIS)).unwrap_or(0);
         let range = CreatedAt::builder().after(DateTime::from_millis(after)).build();
         let mut pages = Pages::new(LIST_RECORDS, RECORD_PAGES);
         let mut token = None;
-        let mut arns = Vec::new();
+        let mut found = Vec::new();
         loop {
             let answer = self
                 .client
@@ -184,15 +189,13 @@ impl EcsEnvironment {
                 Err(error) if error.kind == ErrorKind::Unsupported => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let briefs = answer.service_deployments.unwrap_or_default();
-            arns.extend(
-                briefs
-                    .into_iter()
-                    .filter_map(|brief| brief.service_deployment_arn),
-            );
+            found.extend(answer.service_deployments.unwrap_or_default());
             token = pages.next(answer.next_token)?;
             if token.is_none() {
-                return Ok(Some(arns));
+                found.sort_by_key(|brief| core::cmp::Reverse(map::opt_time(brief.created_at())));
+                found.truncate(RECORDS_A_CALL);
+                let arns = found.into_iter().filter_map(|brief| brief.service_deployment_arn);
+                return Ok(Some(arns.collect()));
             }
         }
     }
@@ -270,7 +273,8 @@ impl EcsEnvironment {
                 self.remember(|memory| {
                     memory.records.insert(arn, id);
                 });
-            } else if let Some(brings) = &record.brings
+            } else if ended_badly(&record.record.status)
+                && let Some(brings) = &record.brings
                 && let Some(id) = remembered.or_else(|| started_tasks(brings, deployments, stopped))
             {
                 gone.push(left(id, brings.clone(), record));
@@ -419,6 +423,22 @@ fn started_tasks(
     match (ids.len(), ids.first()) {
         (1, Some(id)) => Some((*id).clone()),
         _ => None,
+    }
+}
+
+/// One that has not gone, or was not brought, to its end: it is not obvious from what is left in sight.
+fn ended_badly(status: &RecordStatus) -> bool {
+    match status {
+        RecordStatus::StopRequested
+        | RecordStatus::Stopped
+        | RecordStatus::RollbackRequested
+        | RecordStatus::RollbackInProgress
+        | RecordStatus::RollbackSuccessful
+        | RecordStatus::RollbackFailed => true,
+        RecordStatus::Pending
+        | RecordStatus::InProgress
+        | RecordStatus::Successful
+        | RecordStatus::Other(_) => false,
     }
 }
 

@@ -42,7 +42,8 @@ pub(crate) fn cause(
         "CannotCreateVolumeError",
         "Unexpected EC2 error while attempting to",
         "Timeout waiting for network interface",
-        "error retrieving secret",
+        "etching secret data from",
+        "unable to assume the role",
     ]) {
         return Some(Cause::ResourceInitialization);
     }

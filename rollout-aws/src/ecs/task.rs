@@ -188,15 +188,20 @@ impl EcsEnvironment {
             log_tail: Vec::new(),
         };
         let mut complete = task.last_status() == Some("STOPPED");
-        if stopped.cause.is_some() && *logs > 0 {
+        // A container that never ran has no log.
+        let ran = stopped
+            .containers
+            .iter()
+            .any(|container| container.exit_code.is_some());
+        if stopped.cause.is_none() || !ran {
+            // Nothing more will come.
+        } else if *logs > 0 {
+            *logs = logs.saturating_sub(1);
             stopped.log_tail = self.log_tail(&stopped, revision.as_deref()).await;
-            if !stopped.log_tail.is_empty() {
-                *logs = logs.saturating_sub(1);
-            }
             let age = (self.now)().as_millis().saturating_sub(stopped_at.as_millis());
             complete &= !stopped.log_tail.is_empty() || age > LOGS_MAY_COME_MILLIS;
         } else {
-            complete &= stopped.cause.is_none();
+            complete = false;
         }
         if complete && kind == Kind::Service {
             self.remember(|memory| {
