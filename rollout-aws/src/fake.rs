@@ -37,7 +37,6 @@ impl Sent {
 #[derive(Clone, Debug)]
 pub(crate) struct Said {
     status: u16,
-    headers: Vec<(&'static str, &'static str)>,
     body: Vec<u8>,
 }
 
@@ -45,21 +44,7 @@ pub(crate) struct Said {
 pub(crate) fn say(status: u16, body: impl Into<String>) -> Said {
     Said {
         status,
-        headers: Vec::new(),
         body: body.into().into_bytes(),
-    }
-}
-
-/// An answer of CloudWatch's protocol, Smithy RPC v2 CBOR.
-#[cfg(feature = "cloudwatch")]
-pub(crate) fn say_cbor(status: u16, body: Vec<u8>) -> Said {
-    Said {
-        status,
-        headers: vec![
-            ("smithy-protocol", "rpc-v2-cbor"),
-            ("content-type", "application/cbor"),
-        ],
-        body,
     }
 }
 
@@ -117,11 +102,7 @@ impl HttpConnector for Fake {
             return HttpConnectorFuture::ready(Err(ConnectorError::io("the script has ended".into())));
         };
         let status = StatusCode::try_from(said.status).expect("a status");
-        let mut response = HttpResponse::new(status, SdkBody::from(said.body));
-        for (name, value) in said.headers {
-            response.headers_mut().insert(name, value);
-        }
-        HttpConnectorFuture::ready(Ok(response))
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(said.body))))
     }
 }
 
