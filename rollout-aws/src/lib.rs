@@ -54,6 +54,8 @@ pub mod gates;
 pub mod guard;
 #[cfg(feature = "logs")]
 pub mod logs;
+#[cfg(feature = "ecs")]
+pub(crate) mod page;
 #[cfg(feature = "probe")]
 pub mod probe;
 #[cfg(any(feature = "probe", feature = "route53"))]
