@@ -133,7 +133,9 @@ impl From<MetricAlarm> for Alarm {
             name: alarm.alarm_name.unwrap_or_default(),
             state: alarm.state_value,
             reason: alarm.state_reason,
-            since: alarm.state_transitioned_timestamp.or(alarm.state_updated_timestamp),
+            since: alarm
+                .state_transitioned_timestamp
+                .or(alarm.state_updated_timestamp),
             // Partial data (an alarm on a query over many metrics) is data.
             not_evaluated: alarm
                 .evaluation_state
@@ -148,7 +150,9 @@ impl From<CompositeAlarm> for Alarm {
             name: alarm.alarm_name.unwrap_or_default(),
             state: alarm.state_value,
             reason: alarm.state_reason,
-            since: alarm.state_transitioned_timestamp.or(alarm.state_updated_timestamp),
+            since: alarm
+                .state_transitioned_timestamp
+                .or(alarm.state_updated_timestamp),
             not_evaluated: None,
         }
     }

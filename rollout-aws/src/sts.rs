@@ -3,6 +3,7 @@
 use core::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use async_trait::async_trait;
 use aws_sdk_sts::Client;
 use aws_types::SdkConfig;
 use rollout_core::context::OpContext;
@@ -11,6 +12,7 @@ use rollout_core::service::Identity;
 
 use crate::config;
 use crate::error::from_sdk;
+use crate::guard::Guard;
 
 const OPERATION: &str = "sts:GetCallerIdentity";
 
@@ -150,6 +152,14 @@ fn matches(pattern: &str, text: &str) -> bool {
         rest = after;
     }
     rest.ends_with(tail)
+}
+
+#[async_trait]
+impl Guard for IdentityGuard {
+    async fn check(&self, ctx: &OpContext) -> Result<(), Error> {
+        // The inherent method, which takes precedence in a path.
+        Self::check(self, ctx).await
+    }
 }
 
 impl fmt::Debug for IdentityGuard {

@@ -1,8 +1,11 @@
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_cloudwatch::error::ErrorMetadata;
 use aws_sdk_cloudwatch::operation::describe_alarms::{DescribeAlarmsError, DescribeAlarmsOutput};
 use aws_sdk_cloudwatch::operation::get_metric_statistics::GetMetricStatisticsOutput;
 use aws_sdk_cloudwatch::types::Datapoint;
-use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use aws_types::region::Region;
 use rollout_core::id::{DomainName, Generation};
 use rollout_core::probe::Subject;
 
@@ -40,7 +43,11 @@ fn composite(name: &str, state: StateValue) -> CompositeAlarm {
         .build()
 }
 
-fn page(metric: Vec<MetricAlarm>, composite: Vec<CompositeAlarm>, next: Option<&str>) -> DescribeAlarmsOutput {
+fn page(
+    metric: Vec<MetricAlarm>,
+    composite: Vec<CompositeAlarm>,
+    next: Option<&str>,
+) -> DescribeAlarmsOutput {
     DescribeAlarmsOutput::builder()
         .set_metric_alarms(Some(metric))
         .set_composite_alarms(Some(composite))
@@ -48,8 +55,22 @@ fn page(metric: Vec<MetricAlarm>, composite: Vec<CompositeAlarm>, next: Option<&
         .build()
 }
 
+/// The crate's `mock_client!` wants the SDK crate's `test-util` feature; without it the client is put together here.
 fn client(rules: &[&Rule]) -> Client {
-    mock_client!(aws_sdk_cloudwatch, RuleMode::Sequential, rules)
+    let mut answers = MockResponseInterceptor::new().rule_mode(RuleMode::Sequential);
+    for rule in rules {
+        answers = answers.with_rule(rule);
+    }
+    let credentials = Credentials::new("id", "secret", None, None, "test");
+    let config = SdkConfig::builder()
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(create_mock_http_client())
+        .build();
+    let config = aws_sdk_cloudwatch::config::Builder::from(&config::prepare(&config))
+        .interceptor(answers)
+        .build();
+    Client::from_conf(config)
 }
 
 async fn sample(client: Client, names: &[&str]) -> Result<Sample, Error> {
