@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Deadline, Timestamp};
 
+mod call;
 pub mod cutover;
 pub mod deployment;
 pub mod gate;
