@@ -4,6 +4,7 @@
 //! machine lacks something that the task names.
 
 mod cargo;
+mod docs;
 mod emulator;
 mod licences;
 mod spdx;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Checks that what the documents link to and name is there.
+    Docs,
     /// Local AWS emulators: start, stop, status, test. See docs/emulators.md.
     #[command(subcommand)]
     Emulator(emulator::Command),
@@ -43,6 +46,7 @@ enum Task {
 fn main() -> ExitCode {
     let Cli { task } = Cli::parse();
     let end = match task {
+        Task::Docs => docs::run(),
         Task::Emulator(command) => emulator::run(command),
         Task::Licences => licences::run(),
         Task::Storefront(args) => storefront::run(&args),
