@@ -89,9 +89,9 @@ pub(crate) fn run() -> Result<ExitCode> {
         need_cargo_deny()?;
         // Only its own fetch tells whether the database can be had here.
         output(cargo(&root).args(["deny", "fetch", "db"])).map_err(|error| {
-            Skipped(format!(
-                "the advisory database (github.com/rustsec/advisory-db) cannot be fetched: {error}"
-            ))
+            let error = error.to_string();
+            let last = error.lines().last().unwrap_or_default();
+            Skipped(format!("the advisory database cannot be fetched: {last}"))
         })?;
         run_command(cargo(&root).args(["deny", "check", "--disable-fetch", "advisories"]))
     });
