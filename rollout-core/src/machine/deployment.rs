@@ -4,27 +4,30 @@
 //! newest". "Stable" alone is not success (invariant I-12).
 //!
 //! # How it works
-//! - *Release*: make sure of the revision, update the service on the assumption that the captured deployment is PRIMARY,
-//!   then look at it every `poll_every` and judge each look.
-//! - *Restore*: look first. If the service goes to the restore point already (the platform may have gone back by itself)
-//!   nothing is written; if it stands where we or the platform's own rollback left it, it is restored; if another
-//!   deployer was there, we yield. Then it is judged like a release.
-//! - A conflict, or a write without an answer, is *reconciled*: looked at before anything is repeated. A repeat comes only
-//!   after stale reads can no longer hide the first write; it is harmless, since a service that goes to the revision is left
-//!   as it is.
+//! - *Release*: make sure of the revision, update the service on the assumption that the captured deployment is
+//!   PRIMARY, then look at it every `poll_every` and judge each look.
+//! - *Restore*: look first. If the service goes to the restore point already (the platform may have gone back by
+//!   itself) nothing is written; if it stands where we or the platform's own rollback left it, it is restored; if
+//!   another deployer was there, we yield. Then it is judged like a release. Where nothing had to be written and our
+//!   own change may still be on its way, the end is claimed only after stale reads are over; a change that comes late
+//!   is undone.
+//! - A conflict, or a write without an answer, is *reconciled*: looked at before anything is repeated. A repeat comes
+//!   only after stale reads can no longer hide the first write; it is harmless, since a service that goes to the
+//!   revision is left as it is.
 //! - `give_up` counts from the first write (until then, from the start).
-//! - An abort ends a release at once and truthfully: `Failed` with [`Cause::Aborted`](crate::evidence::Cause::Aborted), and whether anything may have been
-//!   touched. A restore is already the safe way and goes on.
+//! - An abort ends a release at once and truthfully: `Failed` with [`Cause::Aborted`](crate::evidence::Cause::Aborted)
+//!   and whether anything may have been touched. A restore is already the safe way and goes on.
 //!
 //! # What is a success
-//! Service active; our deployment PRIMARY and `COMPLETED`, and its record, where there is one, `SUCCESSFUL`; wanted, running
-//! and listed tasks equal and nothing pending, nothing of another deployment running; every running task on our revision and
-//! on exactly the digests asked for. ECS tells `rolloutState` only for services on its own controller that are not behind
-//! a Classic Load Balancer (Amazon ECS API, "Deployment"): without it and without a record nothing is ever taken for done.
+//! Service active; our deployment PRIMARY and `COMPLETED`, and its record, where there is one, `SUCCESSFUL`; wanted,
+//! running and listed tasks equal and nothing pending, nothing of another deployment running; every running task on
+//! our revision and on exactly the digests asked for. ECS tells `rolloutState` only for the rolling update deployment
+//! type and not behind a Classic Load Balancer (Amazon ECS API, "Deployment"). Where it is not told, the record's
+//! `SUCCESSFUL` stands in for it; without a record nothing is ever taken for done.
 //!
 //! # What is not decided here
-//! Task counts are the service's own: someone may scale it while we deploy. A service scaled to zero does not come to a
-//! success by that.
+//! Task counts are the service's own: someone may scale it while we deploy. A service scaled to zero does not come to
+//! a success by that.
 
 mod calls;
 mod ends;
@@ -288,8 +291,8 @@ impl Deployment {
         }
     }
 
-    /// Whether anything of the service may have been changed: `true` while a write is under way, and after one that is not
-    /// known to have failed. A restore counts as touched from the start: it undoes a change.
+    /// Whether anything of the service may have been changed: `true` while a write is under way, and after one that is
+    /// not known to have failed. A restore counts as touched from the start: it undoes a change.
     #[must_use]
     pub const fn touched(&self) -> bool {
         self.state.touched()
@@ -312,7 +315,12 @@ impl Deployment {
                 Doubt::Lost { .. } => "a look at whether the change took effect".to_owned(),
             }),
             State::Watching { work, bound, .. } => {
-                last(work).unwrap_or_else(|| format!("deployment {}", bound.deployment))
+                let seen = last(work).unwrap_or_else(|| format!("deployment {}", bound.deployment));
+                match work.errors {
+                    0 => seen,
+                    1 => format!("{seen}; the last look failed"),
+                    many => format!("{seen}; the last {many} looks failed"),
+                }
             }
             State::Ended { .. } => "nothing".to_owned(),
         }

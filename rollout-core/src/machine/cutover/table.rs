@@ -103,7 +103,15 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
             Ignored(LATE)
         }
 
-        (Verifying, E::Answered) => Moves(&[Verifying, Watching, ExpiringCaches, Draining, RestoringTtl, Reverting, Ended]),
+        (Verifying, E::Answered) => Moves(&[
+            Verifying,
+            Watching,
+            ExpiringCaches,
+            Draining,
+            RestoringTtl,
+            Reverting,
+            Ended,
+        ]),
         (Verifying, E::CallFailed | E::Elapsed | E::Abort) => Moves(&[Verifying, Reverting, Ended]),
         (
             Verifying,
@@ -144,7 +152,8 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
         }
 
         // The TTL, and the way back.
-        (RestoringTtl,
+        (
+            RestoringTtl,
             E::SnapshotTaken | E::TargetChecked | E::Answered | E::CallFailed | E::Elapsed | E::Abort,
         ) => Moves(&[RestoringTtl, Reverting, Ended]),
         (RestoringTtl, E::Applied) => Moves(&[RestoringTtl, Reverting, Ended]),

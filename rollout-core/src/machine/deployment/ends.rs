@@ -25,7 +25,7 @@ impl Deployment {
         };
         work.touched = touched;
         let mut text = format!(
-            "service {} was not there within {}",
+            "the deployment of service {} was not done within {}",
             self.spec.service,
             human(self.policy.give_up)
         );

@@ -88,7 +88,7 @@ pub(super) fn judge(known: &Known<'_>, seen: &ServiceObservation) -> Judgement {
     }
     let recent = seen.at < known.bound.visible_at.after(known.policy.stale_reads);
     if let Some(reason) = gone(known.service, seen) {
-        // A service that has just been written to may be missing from a stale read; one that is being deleted is a fact.
+        // A stale read may miss a service that was just written to; one that is being deleted is a fact.
         return if recent && seen.status == ServiceStatus::Missing {
             Judgement::NotYetVisible { text: reason.text }
         } else {

@@ -794,7 +794,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     /// I-26: what is promoted is what every task of the source ran, what the tag always named and what the target
     /// holds; I-1 at every copy; every world comes to an end.

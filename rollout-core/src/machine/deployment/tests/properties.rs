@@ -313,6 +313,72 @@ fn good(walk: &Walk<Deployment>, now: Timestamp) -> Event {
     }
 }
 
+/// The event that a turn stands for.
+fn event_of(walk: &Walk<Deployment>, now: Timestamp, turn: &Turn) -> Event {
+    match turn {
+        Turn::Good => good(walk, now),
+        Turn::Look(seen) => Event::Observed(Box::new(ServiceObservation {
+            at: now,
+            ..(**seen).clone()
+        })),
+        Turn::Fail(kind, applied, never) => {
+            let mut error = later(*applied);
+            error.kind = *kind;
+            if *never {
+                error.retry = crate::error::Retry::Never;
+            }
+            Event::CallFailed(error)
+        }
+        Turn::Deadline | Turn::Early => Event::Elapsed,
+        Turn::Stray(which) => match which {
+            0 => Event::Start,
+            1 => ready(),
+            2 => updated(NEW, at(10)),
+            3 => observed(&before(now)),
+            4 => observed(&replaced(now)),
+            5 => Event::CallFailed(failed(ErrorKind::PermissionDenied, Applied::No)),
+            _ => observed(&after(now)),
+        },
+        Turn::Abort => Event::Abort,
+    }
+}
+
+/// An end tells the truth.
+fn assert_end(walk: &Walk<Deployment>, told: &Told) {
+    match walk.machine.outcome() {
+        Some(outcome @ Outcome::Deployed { .. }) => {
+            assert_success(&outcome, walk.machine.spec(), told.last.as_ref().unwrap());
+        }
+        Some(Outcome::Failed { touched, reason, .. }) => {
+            assert!(!reason.text.is_empty());
+            assert!(
+                touched || told.lost_at.is_none(),
+                "a write was lost, and it says untouched"
+            );
+        }
+        Some(Outcome::Superseded { touched, .. }) => {
+            assert!(
+                touched || told.lost_at.is_none(),
+                "a write was lost, and it says untouched"
+            );
+        }
+        None => {}
+    }
+}
+
+/// Whether a write may have taken effect without an answer.
+fn unsure(event: &Event) -> bool {
+    match event {
+        Event::CallFailed(error) => error.applied != Applied::No,
+        Event::Elapsed => true,
+        Event::Start
+        | Event::RevisionReady { .. }
+        | Event::Updated(_)
+        | Event::Observed(_)
+        | Event::Abort => false,
+    }
+}
+
 fn run(machine: &Deployment, script: &[(u64, Turn)]) -> Walk<Deployment> {
     let mut walk = Walk::new(machine.clone());
     let mut told = Told::default();
@@ -320,39 +386,10 @@ fn run(machine: &Deployment, script: &[(u64, Turn)]) -> Walk<Deployment> {
     walk.give(now, Event::Start).unwrap();
     for (delay, turn) in script {
         now = Timestamp::from_millis(now.as_millis() + delay);
-        let event = match turn {
-            Turn::Good => good(&walk, now),
-            Turn::Look(seen) => Event::Observed(Box::new(ServiceObservation {
-                at: now,
-                ..(**seen).clone()
-            })),
-            Turn::Fail(kind, applied, never) => {
-                let mut error = later(*applied);
-                error.kind = *kind;
-                if *never {
-                    error.retry = crate::error::Retry::Never;
-                }
-                Event::CallFailed(error)
-            }
-            Turn::Deadline => {
-                now = walk
-                    .machine
-                    .deadline()
-                    .map_or(now, |deadline| deadline.at.max(now));
-                Event::Elapsed
-            }
-            Turn::Early => Event::Elapsed,
-            Turn::Stray(which) => match which {
-                0 => Event::Start,
-                1 => ready(),
-                2 => updated(NEW, at(10)),
-                3 => observed(&before(now)),
-                4 => observed(&replaced(now)),
-                5 => Event::CallFailed(failed(ErrorKind::PermissionDenied, Applied::No)),
-                _ => observed(&after(now)),
-            },
-            Turn::Abort => Event::Abort,
-        };
+        if let (Turn::Deadline, Some(deadline)) = (turn, walk.machine.deadline()) {
+            now = now.max(deadline.at);
+        }
+        let event = event_of(&walk, now, turn);
         let before = walk.machine.state_kind();
         let over = walk.machine.outcome().is_some();
         let effects = walk.give(now, event.clone());
@@ -371,37 +408,13 @@ fn run(machine: &Deployment, script: &[(u64, Turn)]) -> Walk<Deployment> {
             told.writes += 1;
             told.lost_at = None;
         }
-        let unsure = match &event {
-            Event::CallFailed(error) => error.applied != Applied::No,
-            Event::Elapsed => true,
-            Event::Start
-            | Event::RevisionReady { .. }
-            | Event::Updated(_)
-            | Event::Observed(_)
-            | Event::Abort => false,
-        };
-        if unsure && before == StateKind::Updating && walk.machine.state_kind() == StateKind::Reconciling {
+        if unsure(&event)
+            && before == StateKind::Updating
+            && walk.machine.state_kind() == StateKind::Reconciling
+        {
             told.lost_at = Some(now);
         }
-        match walk.machine.outcome() {
-            Some(outcome @ Outcome::Deployed { .. }) => {
-                assert_success(&outcome, machine.spec(), told.last.as_ref().unwrap());
-            }
-            Some(Outcome::Failed { touched, reason, .. }) => {
-                assert!(!reason.text.is_empty());
-                assert!(
-                    touched || told.lost_at.is_none(),
-                    "a write was lost, and it says untouched"
-                );
-            }
-            Some(Outcome::Superseded { touched, .. }) => {
-                assert!(
-                    touched || told.lost_at.is_none(),
-                    "a write was lost, and it says untouched"
-                );
-            }
-            None => {}
-        }
+        assert_end(&walk, &told);
     }
     walk
 }

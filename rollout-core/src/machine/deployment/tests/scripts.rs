@@ -203,7 +203,7 @@ fn a_give_up_says_what_was_last_seen() {
     };
     assert_eq!(
         reason.text,
-        "service backend was not there within 10m; last seen: 1/3 running, 1 pending, 2 old: the deployment is in \
-         progress; last event: was unable to place a task: no capacity"
+        "the deployment of service backend was not done within 10m; last seen: 1/3 running, 1 pending, 2 old: the \
+         deployment is in progress; last event: was unable to place a task: no capacity"
     );
 }

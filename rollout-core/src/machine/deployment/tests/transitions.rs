@@ -342,12 +342,20 @@ fn looks_that_fail_while_watching_end_it_with_what_was_last_seen() {
     assert!(text.contains("last seen: 1/3 running"), "{text}");
 
     let mut walk = watching();
+    walk.give(at(11), observed(&halfway(at(11)))).unwrap();
+    walk.give(at(16), Event::Elapsed).unwrap();
     for round in 0..3 {
         // No answer at all.
         let deadline = walk.machine.deadline().unwrap();
         assert_eq!(deadline.why, Wait::Answer);
         walk.give(deadline.at, Event::Elapsed).unwrap();
         if round < 2 {
+            let waiting = walk.machine.waiting_for();
+            assert!(waiting.starts_with("1/3 running"), "{waiting}");
+            assert!(
+                waiting.ends_with(["the last look failed", "the last 2 looks failed"][round]),
+                "{waiting}"
+            );
             let deadline = walk.machine.deadline().unwrap();
             assert_eq!(walk.give(deadline.at, Event::Elapsed).unwrap(), observe());
         }
