@@ -960,3 +960,11 @@ async fn a_capture_is_a_point_or_says_why_not() {
         );
     }
 }
+
+#[test]
+fn every_action_is_in_the_documentation() {
+    let text = include_str!("mod.rs");
+    for action in ACTIONS {
+        assert!(text.contains(&format!("`{action}`")), "{action}");
+    }
+}
