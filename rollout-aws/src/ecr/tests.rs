@@ -445,3 +445,11 @@ async fn the_wrong_identity_copies_nothing() {
     assert_eq!(error.kind, ErrorKind::PermissionDenied);
     assert_eq!(to.operations(), ["GetCallerIdentity"]);
 }
+
+#[test]
+fn every_action_is_in_the_documentation() {
+    let text = include_str!("mod.rs");
+    for action in ACTIONS {
+        assert!(text.contains(&format!("`{action}`")), "{action}");
+    }
+}

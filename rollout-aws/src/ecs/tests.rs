@@ -494,9 +494,13 @@ async fn the_wrong_account_or_region_changes_nothing() {
     }
 }
 
+fn task_arn(id: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{id}")
+}
+
 fn task(id: &str, more: &Value) -> Value {
     let mut task = json!({
-        "taskArn": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{id}"),
+        "taskArn": task_arn(id),
         "taskDefinitionArn": definition(1), "lastStatus": "RUNNING", "startedBy": "ecs-svc/1",
         "startedAt": AT, "containers": [{ "name": "app", "image": "x:latest", "imageDigest": digest("b") }],
     });
@@ -536,10 +540,12 @@ async fn an_observation_carries_deployments_records_tasks_stops_logs_and_events(
             { "serviceRevisionArn": "arn:sr/2", "taskDefinition": definition(2) },
         ] })),
         "ListTasks" if body["desiredStatus"] == "RUNNING" => {
-            ok(json!({ "taskArns": ["running", "starting"] }))
+            ok(json!({ "taskArns": [task_arn("running"), task_arn("starting")] }))
         }
-        "ListTasks" => ok(json!({ "taskArns": ["stopped", "stopping", "scaled"] })),
-        "DescribeTasks" if body["tasks"][0] == "running" => ok(json!({ "tasks": [
+        "ListTasks" => {
+            ok(json!({ "taskArns": [task_arn("stopped"), task_arn("stopping"), task_arn("scaled")] }))
+        }
+        "DescribeTasks" if body["tasks"][0] == task_arn("running") => ok(json!({ "tasks": [
             task("running", &json!({})), task("starting", &json!({ "lastStatus": "PENDING" })),
         ] })),
         "DescribeTasks" => ok(json!({ "tasks": [
@@ -958,5 +964,13 @@ async fn a_capture_is_a_point_or_says_why_not() {
             matches!(&nothing, Captured::Nothing { why, .. } if why.contains(word)),
             "{word}: {nothing:?}"
         );
+    }
+}
+
+#[test]
+fn every_action_is_in_the_documentation() {
+    let text = include_str!("mod.rs");
+    for action in ACTIONS {
+        assert!(text.contains(&format!("`{action}`")), "{action}");
     }
 }

@@ -127,7 +127,8 @@ async fn errors_have_their_meaning() {
         (failed(403, "AccessDenied"), ErrorKind::PermissionDenied),
         (failed(400, "Throttling"), ErrorKind::Throttled),
         (failed(400, "ValidationError"), ErrorKind::InvalidRequest),
-        (failed(501, "InternalFailure"), ErrorKind::Unavailable),
+        (failed(501, "InternalFailure"), ErrorKind::Unsupported),
+        (failed(500, "InternalFailure"), ErrorKind::Unavailable),
     ] {
         let error = sample(said, 1).await.expect_err("an error");
         assert_eq!(error.kind, kind, "{error}");
