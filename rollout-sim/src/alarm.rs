@@ -54,6 +54,8 @@ pub(crate) struct Alarm {
     /// Periods in a row that must breach.
     pub(crate) periods: u32,
     pub(crate) breaching: u32,
+    /// The most unhealthy targets since the last evaluation (statistic `Maximum`).
+    pub(crate) peak: u32,
 }
 
 impl Alarm {
@@ -67,14 +69,34 @@ impl Alarm {
 }
 
 impl Environment {
+    fn unhealthy_targets(&self, group: u16) -> u32 {
+        let states = self.target_states(group);
+        let unhealthy = states.iter().find(|(s, _)| *s == TargetState::Unhealthy);
+        unhealthy.map_or(0, |(_, n)| *n)
+    }
+
+    /// A target of a group has become unhealthy: a minute's maximum remembers it.
+    pub(crate) fn note_unhealthy(&mut self, group: u16) {
+        let bound = |a: &Alarm| matches!(a.rule, Rule::UnhealthyTargets { group: g, .. } if g == group);
+        if !self.alarms.iter().any(bound) {
+            return;
+        }
+        let now = self.unhealthy_targets(group);
+        for alarm in self.alarms.iter_mut().filter(|a| bound(a)) {
+            alarm.peak = alarm.peak.max(now);
+        }
+    }
+
     /// One period of an alarm has ended.
     pub(crate) fn evaluate_alarm(&mut self, k: &mut Kernel, index: u16) {
         let measured = match self.alarms[index as usize].rule {
             Rule::Script => return,
             Rule::UnhealthyTargets { group, over } => {
-                let states = self.target_states(group);
-                let unhealthy = states.iter().find(|(s, _)| *s == TargetState::Unhealthy);
-                Some((unhealthy.map_or(0, |(_, n)| *n), over))
+                let now = self.unhealthy_targets(group);
+                let peak = &mut self.alarms[index as usize].peak;
+                let worst = now.max(*peak);
+                *peak = 0;
+                Some((worst, over))
             }
             Rule::Errors { service, over } => {
                 let serving = self.serving(service);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use rollout_core::context::OpContext;
 use rollout_core::error::Error;
-use rollout_core::id::{Generation, TaskDefinitionArn};
+use rollout_core::id::{DeploymentId, Generation, TaskDefinitionArn};
 use rollout_core::image::ImageRef;
 use rollout_core::port::Ports;
 use rollout_core::service::{
@@ -80,19 +80,26 @@ impl Bench {
         }
     }
 
-    pub(crate) fn revision(&self, tag: &str) -> TaskDefinitionArn {
-        let ensured = self
-            .ports
-            .target
-            .ensure_revision(&ctx("api/revision", 1), &self.spec(tag));
-        pollster::block_on(ensured).expect("a good task definition").0
+    pub(crate) fn ensure(&self, spec: &RevisionSpec) -> TaskDefinitionArn {
+        let ctx = ctx("api/revision", 1);
+        let ensured = pollster::block_on(self.ports.target.ensure_revision(&ctx, spec));
+        ensured.expect("a good task definition").0
     }
 
+    /// Deploys a tag, assuming nothing has changed since it was looked at.
     pub(crate) fn update(&self, tag: &str) -> Result<DeploymentStarted, Error> {
         let assumes = self.see().primary().map(|d| d.id.clone());
+        self.update_to(self.ensure(&self.spec(tag)), assumes)
+    }
+
+    pub(crate) fn update_to(
+        &self,
+        task_definition: TaskDefinitionArn,
+        assumes: Option<DeploymentId>,
+    ) -> Result<DeploymentStarted, Error> {
         let change = ServiceChange {
             service: "api".parse().expect("a name"),
-            task_definition: self.revision(tag),
+            task_definition,
             assumes,
         };
         pollster::block_on(self.ports.target.update_service(&ctx("api/update", 1), &change))

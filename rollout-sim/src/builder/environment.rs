@@ -286,6 +286,7 @@ impl AlarmPlan {
             period: PERIOD,
             periods: 2,
             breaching: 0,
+            peak: 0,
         });
         if rule != Rule::Script {
             k.after(

@@ -9,6 +9,8 @@ use crate::kernel::{Kernel, plus};
 use crate::rng::{Span, Stream};
 
 pub(crate) mod resolver;
+#[cfg(test)]
+mod tests;
 
 use resolver::Traffic;
 

@@ -238,7 +238,7 @@ impl Environment {
         let service = &mut self.services[s as usize];
         service.failures_in_a_row += 1;
         if let Some(over) = service.failures_in_a_row.checked_sub(FREE) {
-            if over == 0 {
+            if over % FREE == 0 {
                 service.say(k.now, "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.");
             }
             let wait = FIRST.saturating_mul(1 << over.min(10)).min(SLOWEST);

@@ -44,6 +44,7 @@ impl Environment {
         if next == TargetState::Healthy {
             self.became_healthy(k, id);
         } else {
+            self.note_unhealthy(group);
             self.target_unhealthy(k, id);
         }
     }

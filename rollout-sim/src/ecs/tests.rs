@@ -251,14 +251,7 @@ fn an_image_that_is_not_in_the_registry_cannot_be_pulled() {
         .cloud
         .with(|w| w.expire_image("prod", REPOSITORY, &digest))
         .expect("it exists");
-    let ensured = bench.ports.target.ensure_revision(&ctx("r", 1), &spec);
-    let (task_definition, _) = pollster::block_on(ensured).expect("a good task definition");
-    let change = rollout_core::service::ServiceChange {
-        service: "api".parse().expect("a name"),
-        task_definition,
-        assumes: None,
-    };
-    pollster::block_on(bench.ports.target.update_service(&ctx("u", 1), &change)).expect("accepted");
+    bench.update_to(bench.ensure(&spec), None).expect("accepted");
     let seen = bench.until("a task stops", |s| !failures(s).is_empty());
     let reason = &failures(&seen)[0].reason;
     assert!(
@@ -323,14 +316,7 @@ fn tasks_that_fail_their_own_check_are_replaced_after_its_retries() {
     assert_eq!(seen.running, 3);
     let mut spec = bench.spec("2");
     spec.template = template;
-    let ensured = bench.ports.target.ensure_revision(&ctx("r", 1), &spec);
-    let (task_definition, _) = pollster::block_on(ensured).expect("a good task definition");
-    let change = rollout_core::service::ServiceChange {
-        service: "api".parse().expect("a name"),
-        task_definition,
-        assumes: None,
-    };
-    pollster::block_on(bench.ports.target.update_service(&ctx("u", 1), &change)).expect("accepted");
+    bench.update_to(bench.ensure(&spec), None).expect("accepted");
     let seen = bench.until("runs", |s| s.tasks.len() > 3);
     let began = seen.tasks.last().and_then(|t| t.started_at).expect("it runs");
     let seen = bench.until("a task stops", |s| !failures(s).is_empty());
@@ -376,24 +362,28 @@ fn health_that_fails_after_completion_replaces_tasks_and_trips_no_breaker() {
 
 #[test]
 fn a_flapping_service_never_trips_the_breaker_unless_it_counts_on() {
-    // Trap 1 of the circuit breaker: a healthy task sets the count to zero.
-    let flapping = Start::CrashAfter {
-        millis: 25_000,
-        exit_code: 1,
-    };
-    let plain = |reset| {
+    // Trap 1 of the circuit breaker: a healthy task sets the count to zero. Each task lives just long enough to count as
+    // healthy, and no more than two are alive at once.
+    let run = |reset| {
+        let flapping = Start::CrashAfter {
+            millis: 12_000,
+            exit_code: 1,
+        };
         let breaker = Breaker {
             reset_on_healthy_task: reset,
-            threshold: Threshold::Count(3),
             ..Breaker::default()
         };
-        move |s: crate::ServiceBuilder| s.breaker(breaker).percent(0, 100)
+        let bench = Bench::new(world_with(12, flapping, |s| {
+            s.desired(2).breaker(breaker).percent(100, 150)
+        }));
+        let started = bench.update("2").expect("nobody else deploys");
+        bench.cloud.with(|w| w.pass(Duration::from_secs(1_200)));
+        (bench.deployment(&started).rollout, failures(&bench.see()).len())
     };
-    let resets = Bench::new(world_with(12, flapping.clone(), plain(true)));
-    let started = resets.update("2").expect("nobody else deploys");
-    resets.cloud.with(|w| w.pass(Duration::from_secs(600)));
-    assert_ne!(resets.deployment(&started).rollout, RolloutState::Failed);
-    assert!(failures(&resets.see()).len() > 3);
+    let (rollout, failed) = run(true);
+    assert_ne!(rollout, RolloutState::Failed);
+    assert!(failed > 5, "{failed}");
+    assert_eq!(run(false).0, RolloutState::Failed);
 }
 
 #[test]
@@ -443,15 +433,9 @@ fn someone_else_deploys() {
     let ours = bench.deployment(&started);
     assert_eq!(ours.role, DeploymentRole::Active);
     assert_eq!(ours.record.expect("kept").status, RecordStatus::Stopped);
-    let error = {
-        let change = rollout_core::service::ServiceChange {
-            service: "api".parse().expect("a name"),
-            task_definition: bench.revision("2"),
-            assumes: Some(started.deployment.clone()),
-        };
-        pollster::block_on(bench.ports.target.update_service(&ctx("u", 2), &change))
-            .expect_err("assumes ours")
-    };
+    let revision = bench.ensure(&bench.spec("2"));
+    let error = bench.update_to(revision, Some(started.deployment));
+    let error = error.expect_err("it assumes ours");
     assert_eq!(error.kind, ErrorKind::Conflict);
     let seen = bench.until("completes", settled);
     assert!(seen.tasks.iter().all(|t| t.images.values().all(|d| d == &digest)));
@@ -571,6 +555,7 @@ fn stopped_tasks_are_forgotten_after_an_hour() {
     let bench = Bench::new(world(20, Start::Ok));
     bench.update("2").expect("nobody else deploys");
     bench.until("completes", settled);
+    bench.cloud.with(|w| w.pass(Duration::from_secs(30)));
     assert_eq!(bench.see().stopped.len(), 3);
     assert!(
         bench.see().stopped.iter().all(|t| t.cause.is_none()),

@@ -12,6 +12,8 @@ mod environment;
 mod gate;
 mod image;
 mod rollback;
+#[cfg(test)]
+mod tests;
 
 /// All ports of a run: what it changes is the target's.
 #[derive(Clone, Debug)]

@@ -27,7 +27,7 @@ pub(super) fn to_swap(spec: Spec) -> Hand {
     assert_eq!(hand.snapshot(old(), None), [batch]);
     assert_eq!(hand.give(Event::Applied(change("C1"))), []);
     let look = Effect::SeePropagation { change: change("C1") };
-    assert_eq!(hand.elapse(Wait::Propagation), [look.clone()]);
+    assert_eq!(hand.elapse(Wait::Propagation), std::slice::from_ref(&look));
     assert_eq!(hand.give(PENDING), []);
     assert_eq!(hand.elapse(Wait::Propagation), [look]);
     let in_sync = hand.now;
@@ -78,7 +78,7 @@ fn a_value_record_moves_in_full() {
     for n in 0..6 {
         let over = if n == 2 { 6 } else { 5 };
         assert_eq!(hand.give(traffic(hand.now, Some(over))), [], "sample {n}");
-        assert_eq!(hand.elapse(Wait::Drain), [count.clone()]);
+        assert_eq!(hand.elapse(Wait::Drain), std::slice::from_ref(&count));
     }
     // The run began anew at sample 3; its seventh sample ends it.
     for _ in 6..9 {
