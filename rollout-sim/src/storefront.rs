@@ -7,7 +7,7 @@ use rollout_core::dns::RecordType;
 use crate::builder::{BuildError, EnvironmentBuilder, ServiceBuilder};
 use crate::world::World;
 
-/// The storefront: which tags run where. [`storefront`] is the ordinary one.
+/// The storefront: which tags run where. [`storefront()`] is the ordinary one.
 ///
 /// | what | names |
 /// |---|---|
