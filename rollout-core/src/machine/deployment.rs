@@ -30,6 +30,7 @@
 //! a success by that.
 
 mod calls;
+mod confirm;
 mod ends;
 mod flow;
 mod judge;
@@ -44,6 +45,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::confirm::{Claim, Confirmation, confirm};
 use self::flow::Next;
 use self::state::{Doubt, State, Work};
 

@@ -733,6 +733,16 @@ proptest! {
         }
     }
 
+    /// I-19 where it is hardest: the first answer is lost, and the runner comes back when the token is forgotten.
+    #[test]
+    fn a_day_away_starts_nothing_twice(world in world(), told in any::<bool>(), when in 1..4_usize) {
+        let mut world = World { give_up: 200_000, away: Some((when, 90_000)), abort: None, ..world };
+        world.calls.insert(0, Goes::Lost(told));
+        let (walk, platform) = world.run();
+        check_starts(&walk);
+        prop_assert_eq!(platform.started.len(), 1);
+    }
+
     /// Any event in any order at any time: every rule of the walk, one token, and no start once the task is known.
     #[test]
     fn survives_any_order(events in prop::collection::vec((0..40_u64, 0..16_usize), 0..60)) {

@@ -27,7 +27,7 @@ pub(super) fn to_swap(spec: Spec) -> Hand {
     assert_eq!(hand.snapshot(old(), None), [batch]);
     assert_eq!(hand.give(Event::Applied(change("C1"))), []);
     let look = Effect::SeePropagation { change: change("C1") };
-    assert_eq!(hand.elapse(Wait::Propagation), [look.clone()]);
+    assert_eq!(hand.elapse(Wait::Propagation), std::slice::from_ref(&look));
     assert_eq!(hand.give(PENDING), []);
     assert_eq!(hand.elapse(Wait::Propagation), [look]);
     let in_sync = hand.now;
@@ -78,7 +78,7 @@ fn a_value_record_moves_in_full() {
     for n in 0..6 {
         let over = if n == 2 { 6 } else { 5 };
         assert_eq!(hand.give(traffic(hand.now, Some(over))), [], "sample {n}");
-        assert_eq!(hand.elapse(Wait::Drain), [count.clone()]);
+        assert_eq!(hand.elapse(Wait::Drain), std::slice::from_ref(&count));
     }
     // The run began anew at sample 3; its seventh sample ends it.
     for _ in 6..9 {
@@ -589,4 +589,65 @@ fn an_early_elapsed_changes_nothing_and_a_late_sample_begins_the_drain_anew() {
     hand.give(Event::Elapsed);
     assert_eq!(hand.give(traffic(hand.now, Some(0))), []);
     assert_eq!(hand.walk.machine.state_kind(), StateKind::Draining);
+}
+
+#[test]
+fn an_abort_does_not_forget_a_write_that_may_have_been_applied() {
+    for applied in [Applied::Maybe, Applied::Yes] {
+        let mut hand = Hand::started(spec(to_value()));
+        hand.snapshot(old(), None);
+        hand.healthy();
+        hand.snapshot(old(), None);
+        hand.give(Event::Abort);
+        assert_eq!(
+            hand.give(error(ErrorKind::Unavailable, Retry::Never, applied)),
+            [read()]
+        );
+        assert!(hand.walk.machine.touched());
+    }
+    // A write that was certainly refused leaves nothing to take back.
+    let mut hand = Hand::started(spec(to_value()));
+    hand.snapshot(old(), None);
+    hand.healthy();
+    hand.snapshot(old(), None);
+    hand.give(Event::Abort);
+    assert_eq!(
+        hand.give(error(ErrorKind::Throttled, Retry::Later, Applied::No)),
+        []
+    );
+    assert_eq!(hand.cause(), ("refused", Cause::Aborted));
+}
+
+#[test]
+fn after_a_lost_answer_an_error_may_be_another_calls() {
+    let mut hand = Hand::started(spec(to_value()));
+    hand.snapshot(old(), None);
+    // The check is not answered in time; its error comes when the write is under way.
+    hand.elapse(Wait::Answer);
+    hand.elapse(Wait::Retry);
+    hand.healthy();
+    hand.snapshot(old(), None);
+    let effects = hand.give(error(ErrorKind::PermissionDenied, Retry::Never, Applied::No));
+    assert_eq!(
+        effects,
+        [read()],
+        "the write may have been applied all the same: back"
+    );
+    assert!(hand.walk.machine.touched());
+}
+
+#[test]
+fn calls_that_keep_failing_end_it() {
+    let mut hand = Hand::started(spec(to_value()));
+    let mut pauses = Vec::new();
+    while hand.walk.machine.outcome().is_none() {
+        hand.give(error(ErrorKind::Throttled, Retry::Later, Applied::No));
+        if hand.walk.machine.outcome().is_none() {
+            let before = hand.now;
+            assert_eq!(hand.elapse(Wait::Retry), [read()]);
+            pauses.push(hand.now - before);
+        }
+    }
+    assert_eq!(pauses, [2, 4, 8]);
+    assert_eq!(hand.cause(), ("refused", Cause::CallFailed));
 }
