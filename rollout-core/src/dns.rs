@@ -280,6 +280,9 @@ pub enum BatchRefused {
         /// The record's.
         theirs: Generation,
     },
+    /// The batch changes more than one record and its marker.
+    #[error("the batch has {0} changes; one record and its marker need 4 at most")]
+    TooLarge(usize),
     /// The marker's name is not valid.
     #[error(transparent)]
     Name(#[from] InvalidId),
@@ -335,6 +338,10 @@ impl ChangeBatch {
     /// # Errors
     /// [`BatchRefused::Empties`] names the record that would be gone.
     pub fn check(&self) -> Result<(), BatchRefused> {
+        // One record and its marker, each deleted and created: a batch changes nothing else (invariant I-11).
+        if self.changes.len() > 4 {
+            return Err(BatchRefused::TooLarge(self.changes.len()));
+        }
         for change in &self.changes {
             if let Change::Delete(old) = change
                 && !self
