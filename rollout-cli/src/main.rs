@@ -1,2 +1,8 @@
 //! `rollout`.
+
+mod args;
+mod config;
+mod exit;
+mod view;
+
 fn main() {}

@@ -1,0 +1,2 @@
+//! What people and programs see.
+pub(crate) mod paint;
