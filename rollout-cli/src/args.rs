@@ -165,7 +165,7 @@ Examples:
   rollout rollback                                 back to what ran before the last run
 
 Exit codes: 0 released, 10 refused, 11 rolled back, 12 superseded, 13 aborted, 14 stuck, 2 usage or
-configuration, 1 anything else. `rollout exit-codes` explains them.";
+configuration, 130 left by a second Ctrl-C, 1 anything else. `rollout exit-codes` explains them.";
 
 const ENVIRONMENT: &str = "
 Environment:

@@ -22,9 +22,11 @@ pub(crate) enum Exit {
     Aborted,
     /// It needs a person.
     Stuck,
+    /// Left at once, on the second Ctrl-C.
+    Left,
 }
 
-pub(crate) const ALL: [Exit; 8] = [
+pub(crate) const ALL: [Exit; 9] = [
     Exit::Done,
     Exit::Failed,
     Exit::Usage,
@@ -33,6 +35,7 @@ pub(crate) const ALL: [Exit; 8] = [
     Exit::Superseded,
     Exit::Aborted,
     Exit::Stuck,
+    Exit::Left,
 ];
 
 impl Exit {
@@ -46,6 +49,7 @@ impl Exit {
             Self::Superseded => 12,
             Self::Aborted => 13,
             Self::Stuck => 14,
+            Self::Left => 130,
         }
     }
 

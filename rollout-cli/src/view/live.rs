@@ -145,7 +145,7 @@ fn line(row: &Row, now: Timestamp, columns: &Columns, paint: Paint) -> String {
     let (kind, name) = row.title();
     let elapsed = row.elapsed(now).map(short).unwrap_or_default();
     let name = pad(&cut(&name, columns.name), columns.name);
-    let fixed = 4 + KIND + columns.name + 2;
+    let fixed = 4 + KIND + 1 + columns.name + 2;
     let room = columns.width.saturating_sub(fixed + elapsed.len() + 2);
     let note = pad(&cut(&note(row, now), room), room);
     let text = format!("{} {name}  {note}  {elapsed}", pad(kind, KIND));
