@@ -173,6 +173,8 @@ pub enum StuckReason {
     RollbackFailed,
     /// Records cannot be written.
     DnsUnwritable,
+    /// The target that a record would have to go back to cannot take traffic.
+    NoHealthyTarget,
     /// Someone else changed what we would have to restore.
     ForeignChange,
     /// Whether a call took effect cannot be found out any more.

@@ -197,6 +197,21 @@ text_id!(
     |t| is_printable(t, 128)
 );
 
+impl StepId {
+    /// A step id from any text: what a step id cannot hold becomes `_`, and what is too long is cut.
+    pub(crate) fn from_text(text: &str) -> Self {
+        let fits = |c: char| {
+            if c.is_ascii_alphanumeric() || "-_./*@".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        };
+        let text: String = text.chars().map(fits).take(200).collect();
+        Self(if text.is_empty() { "_".to_owned() } else { text })
+    }
+}
+
 impl ImageDigest {
     /// The digest of exactly these bytes.
     #[must_use]

@@ -12,11 +12,15 @@
 
 pub mod context;
 pub mod dns;
+pub mod driver;
 pub mod error;
 pub mod evidence;
 pub mod id;
 pub mod image;
+pub mod journal;
 pub mod machine;
+pub mod observer;
+pub mod plan;
 pub mod port;
 pub mod probe;
 pub mod service;

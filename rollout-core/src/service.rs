@@ -400,6 +400,13 @@ pub struct RestorePoint {
 pub enum Captured {
     /// There is something to go back to.
     Point(RestorePoint),
+    /// Someone is deploying right now: nothing can be captured, and nothing should be begun.
+    Busy {
+        /// The deployment under way.
+        deployment: DeploymentId,
+        /// What the platform says of it.
+        text: String,
+    },
     /// There is nothing to go back to; deploying is possible, going back is not.
     Nothing {
         /// Why: never deployed, never completed, scaled to zero, revision inactive.

@@ -2,11 +2,43 @@
 //!
 //! Bound to the deployment that **we** created (its id is read from the answer to the call that made it), never to "the
 //! newest". "Stable" alone is not success (invariant I-12).
+//!
+//! # How it works
+//! - *Release*: make sure of the revision, update the service on the assumption that the captured deployment is PRIMARY,
+//!   then look at it every `poll_every` and judge each look.
+//! - *Restore*: look first. If the service goes to the restore point already (the platform may have gone back by itself)
+//!   nothing is written; if it stands where we or the platform's own rollback left it, it is restored; if another
+//!   deployer was there, we yield. Then it is judged like a release.
+//! - A conflict, or a write without an answer, is *reconciled*: looked at before anything is repeated. A repeat comes only
+//!   after stale reads can no longer hide the first write; it is harmless, since a service that goes to the revision is left
+//!   as it is.
+//! - `give_up` counts from the first write (until then, from the start).
+//! - An abort ends a release at once and truthfully: `Failed` with [`Cause::Aborted`](crate::evidence::Cause::Aborted), and whether anything may have been
+//!   touched. A restore is already the safe way and goes on.
+//!
+//! # What is a success
+//! Service active; our deployment PRIMARY and `COMPLETED`, and its record, where there is one, `SUCCESSFUL`; wanted, running
+//! and listed tasks equal and nothing pending, nothing of another deployment running; every running task on our revision and
+//! on exactly the digests asked for. ECS tells `rolloutState` only for services on its own controller that are not behind
+//! a Classic Load Balancer (Amazon ECS API, "Deployment"): without it and without a record nothing is ever taken for done.
+//!
+//! # What is not decided here
+//! Task counts are the service's own: someone may scale it while we deploy. A service scaled to zero does not come to a
+//! success by that.
+
+mod flow;
+mod judge;
+mod standing;
+#[cfg(test)]
+mod tests;
 
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::flow::Next;
+use self::judge::Bound;
+use super::{Disposition, Machine, Rejected, Step, Transitions};
 use crate::error::ErrorRecord;
 use crate::evidence::{Evidence, Reason};
 use crate::id::{DeploymentId, ServiceName, TaskDefinitionArn};
@@ -14,7 +46,7 @@ use crate::image::Ensured;
 use crate::service::{
     DeploymentStarted, Images, RestorePoint, RevisionSpec, ServiceChange, ServiceObservation, Stage,
 };
-use crate::time::{Timestamp, millis};
+use crate::time::{Deadline, Timestamp, Wait, millis};
 
 /// Where the service shall go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,4 +204,360 @@ pub enum Outcome {
         /// Whether anything of the service may have been changed by us before.
         touched: bool,
     },
+}
+
+impl super::Effect for Effect {
+    fn mutates(&self) -> bool {
+        match self {
+            Self::EnsureRevision(_) | Self::UpdateService(_) | Self::Restore { .. } => true,
+            Self::Observe { .. } => false,
+        }
+    }
+
+    /// Always 1: none of these calls takes an idempotency token, and each saying ensures the same thing.
+    fn attempt(&self) -> u32 {
+        match self {
+            Self::EnsureRevision(_)
+            | Self::UpdateService(_)
+            | Self::Restore { .. }
+            | Self::Observe { .. } => 1,
+        }
+    }
+}
+
+/// What every state on the way carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Work {
+    begun_at: Timestamp,
+    give_up_at: Timestamp,
+    /// The first write, once there was one.
+    asked_at: Option<Timestamp>,
+    /// Consecutive failed calls.
+    errors: u32,
+    /// Whether a write that is not under way any more may have taken effect.
+    touched: bool,
+    /// Whether a call was given up without an answer: a late one cannot be told from the answer to the present call.
+    abandoned: bool,
+    /// What was seen last.
+    glimpse: Option<Glimpse>,
+}
+
+/// The part of a look that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Glimpse {
+    text: String,
+    stage: Option<Stage>,
+    /// The platform's last word.
+    event: Option<String>,
+    evidence: Vec<Evidence>,
+}
+
+/// Where a write goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Aim {
+    task_definition: TaskDefinitionArn,
+    /// The deployment that the last write assumed to be PRIMARY, or that the next one will.
+    assumes: Option<DeploymentId>,
+}
+
+/// Why the service is looked at before anything is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Doubt {
+    /// It was not looked at yet.
+    FirstLook,
+    /// What the write assumed did not hold.
+    Conflict { error: ErrorRecord },
+    /// The write may have taken effect.
+    Lost { at: Timestamp, error: ErrorRecord },
+}
+
+/// Whether a call is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Turn {
+    /// It is; past `until` it has failed.
+    Call { until: Timestamp },
+    /// None is; the next one goes out at `until`.
+    Pause { until: Timestamp, why: Wait },
+}
+
+impl Turn {
+    const fn deadline(self) -> Deadline {
+        match self {
+            Self::Call { until } => Deadline::new(until, Wait::Answer),
+            Self::Pause { until, why } => Deadline::new(until, why),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(StateKind),
+    vis(pub),
+    derive(PartialOrd, Ord, strum::EnumIter),
+    doc = "The states without their data."
+)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// Not begun.
+    #[default]
+    Idle,
+    /// The revision is made sure of.
+    Ensuring { work: Work, turn: Turn },
+    /// The service is written to.
+    Updating { work: Work, aim: Aim, turn: Turn },
+    /// The service is looked at to find out where it stands.
+    Reconciling {
+        work: Work,
+        aim: Aim,
+        doubt: Doubt,
+        turn: Turn,
+    },
+    /// The deployment is looked at until it is judged.
+    Watching { work: Work, bound: Bound, turn: Turn },
+    /// Over.
+    Ended { outcome: Outcome },
+}
+
+impl State {
+    const fn touched(&self) -> bool {
+        match self {
+            Self::Idle => false,
+            Self::Updating { work, turn, .. } => work.touched || matches!(turn, Turn::Call { .. }),
+            Self::Ensuring { work, .. } | Self::Reconciling { work, .. } | Self::Watching { work, .. } => {
+                work.touched
+            }
+            Self::Ended { outcome } => match outcome {
+                Outcome::Deployed { .. } => true,
+                Outcome::Failed { touched, .. } | Outcome::Superseded { touched, .. } => *touched,
+            },
+        }
+    }
+}
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    spec: Spec,
+    policy: Policy,
+    seen: Timestamp,
+    state: State,
+}
+
+impl Deployment {
+    /// A deployment that has not begun.
+    #[must_use]
+    pub fn new(spec: Spec, policy: Policy) -> Self {
+        Self {
+            spec,
+            policy,
+            seen: Timestamp::EPOCH,
+            state: State::Idle,
+        }
+    }
+
+    /// What is deployed.
+    #[must_use]
+    pub const fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The deployment that we are bound to, or were.
+    #[must_use]
+    pub const fn deployment_id(&self) -> Option<&DeploymentId> {
+        match &self.state {
+            State::Watching { bound, .. } => Some(&bound.deployment),
+            State::Ended { outcome } => match outcome {
+                Outcome::Deployed { deployment, .. } => Some(deployment),
+                Outcome::Failed { deployment, .. } => deployment.as_ref(),
+                Outcome::Superseded { .. } => None,
+            },
+            State::Idle | State::Ensuring { .. } | State::Updating { .. } | State::Reconciling { .. } => None,
+        }
+    }
+
+    /// The revision that the service goes to, once it is known.
+    #[must_use]
+    pub const fn revision(&self) -> Option<&TaskDefinitionArn> {
+        match &self.state {
+            State::Idle | State::Ensuring { .. } => None,
+            State::Updating { aim, .. } | State::Reconciling { aim, .. } => Some(&aim.task_definition),
+            State::Watching { bound, .. } => Some(&bound.task_definition),
+            State::Ended { outcome } => match outcome {
+                Outcome::Deployed { task_definition, .. } => Some(task_definition),
+                Outcome::Failed { task_definition, .. } => task_definition.as_ref(),
+                Outcome::Superseded { .. } => None,
+            },
+        }
+    }
+
+    /// Whether anything of the service may have been changed: `true` while a write is under way, and after one that is not
+    /// known to have failed. A restore counts as touched from the start: it undoes a change.
+    #[must_use]
+    pub const fn touched(&self) -> bool {
+        self.state.touched()
+    }
+
+    /// What it waits for, in one fragment for people, such as `2/3 running, stage SCALE_UP`.
+    #[must_use]
+    pub fn waiting_for(&self) -> String {
+        let last = |work: &Work| work.glimpse.as_ref().map(|glimpse| glimpse.text.clone());
+        match &self.state {
+            State::Idle => "its turn".to_owned(),
+            State::Ensuring { work, .. } => last(work).unwrap_or_else(|| "the revision".to_owned()),
+            State::Updating { work, .. } => last(work).unwrap_or_else(|| match &self.spec.target {
+                Target::Release { .. } => "the service to be updated".to_owned(),
+                Target::Restore { .. } => "the service to be restored".to_owned(),
+            }),
+            State::Reconciling { work, doubt, .. } => last(work).unwrap_or_else(|| match doubt {
+                Doubt::FirstLook => "a look at the service".to_owned(),
+                Doubt::Conflict { .. } => "a look at who else deployed".to_owned(),
+                Doubt::Lost { .. } => "a look at whether the change took effect".to_owned(),
+            }),
+            State::Watching { work, bound, .. } => {
+                last(work).unwrap_or_else(|| format!("deployment {}", bound.deployment))
+            }
+            State::Ended { .. } => "nothing".to_owned(),
+        }
+    }
+}
+
+impl Machine for Deployment {
+    type Event = Event;
+    type Effect = Effect;
+    type Outcome = Outcome;
+
+    fn handle(&mut self, now: Timestamp, event: Event) -> Result<Vec<Effect>, Rejected> {
+        super::handle(self, now, event)
+    }
+
+    fn deadline(&self) -> Option<Deadline> {
+        match &self.state {
+            State::Idle | State::Ended { .. } => None,
+            State::Ensuring { work, turn }
+            | State::Updating { work, turn, .. }
+            | State::Reconciling { work, turn, .. }
+            | State::Watching { work, turn, .. } => Deadline::earlier(
+                Some(turn.deadline()),
+                Some(Deadline::new(work.give_up_at, Wait::GiveUp)),
+            ),
+        }
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        match &self.state {
+            State::Ended { outcome } => Some(outcome.clone()),
+            State::Idle
+            | State::Ensuring { .. }
+            | State::Updating { .. }
+            | State::Reconciling { .. }
+            | State::Watching { .. } => None,
+        }
+    }
+}
+
+const NOT_BEGUN: &str = "it has not begun";
+const BEGUN: &str = "it has begun already";
+const ENDED: &str = "it has ended";
+const LATE: &str = "a late answer after the end";
+const REVISION_KNOWN: &str = "a late answer: the revision is known";
+const NOTHING_ASKED: &str = "the service was neither written to nor looked at yet";
+
+impl Transitions for Deployment {
+    const NAME: &'static str = "deployment";
+    type StateKind = StateKind;
+    type EventKind = EventKind;
+
+    fn state_kind(&self) -> StateKind {
+        StateKind::from(&self.state)
+    }
+
+    fn event_kind(event: &Event) -> EventKind {
+        EventKind::from(event)
+    }
+
+    fn disposition(state: StateKind, event: EventKind) -> Disposition<StateKind> {
+        use Disposition::{Ignored, Moves, Refused};
+        use EventKind as E;
+        use StateKind as S;
+        match (state, event) {
+            (S::Idle, E::Start) => Moves(&[S::Ensuring, S::Reconciling]),
+            (S::Idle, E::Abort) => Moves(&[S::Ended]),
+            (S::Idle, E::RevisionReady | E::Updated | E::Observed | E::CallFailed | E::Elapsed) => {
+                Refused(NOT_BEGUN)
+            }
+            (S::Ensuring | S::Updating | S::Reconciling | S::Watching, E::Start) => Refused(BEGUN),
+            (S::Ensuring, E::RevisionReady) => Moves(&[S::Updating]),
+            (S::Ensuring, E::Updated | E::Observed) => Refused(NOTHING_ASKED),
+            (S::Ensuring, E::CallFailed | E::Elapsed) => Moves(&[S::Ensuring, S::Ended]),
+            (S::Ensuring, E::Abort) => Moves(&[S::Ended]),
+            (S::Updating | S::Reconciling | S::Watching, E::RevisionReady) => Ignored(REVISION_KNOWN),
+            (S::Updating | S::Reconciling, E::Updated) => Moves(&[S::Watching]),
+            (S::Updating, E::Observed) => Ignored("a late look, older than the write under way"),
+            (S::Updating, E::CallFailed | E::Elapsed) => Moves(&[S::Updating, S::Reconciling, S::Ended]),
+            (S::Updating, E::Abort) => Moves(&[S::Updating, S::Ended]),
+            (S::Reconciling, E::Observed) => Moves(&[S::Reconciling, S::Updating, S::Watching, S::Ended]),
+            (S::Reconciling, E::CallFailed | E::Elapsed | E::Abort) => Moves(&[S::Reconciling, S::Ended]),
+            (S::Watching, E::Updated) => Ignored("a late answer: it is bound to its deployment already"),
+            (S::Watching, E::Observed) => Moves(&[S::Watching, S::Updating, S::Ended]),
+            (S::Watching, E::CallFailed | E::Elapsed | E::Abort) => Moves(&[S::Watching, S::Ended]),
+            (S::Ended, E::Start) => Refused(ENDED),
+            (
+                S::Ended,
+                E::RevisionReady | E::Updated | E::Observed | E::CallFailed | E::Elapsed | E::Abort,
+            ) => Ignored(LATE),
+        }
+    }
+}
+
+impl Step for Deployment {
+    type State = State;
+
+    fn seen_mut(&mut self) -> &mut Timestamp {
+        &mut self.seen
+    }
+
+    fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    fn admit(&self, event: &Event) -> Result<(), String> {
+        match (event, &self.state, &self.spec.target) {
+            (Event::Updated(_), State::Reconciling { work, .. }, _) if work.asked_at.is_none() => {
+                Err("nothing was written yet".to_owned())
+            }
+            (Event::Abort, State::Idle, Target::Restore { .. }) => {
+                Err("a way back that has not begun is not started, instead of aborted".to_owned())
+            }
+            (
+                Event::Start
+                | Event::RevisionReady { .. }
+                | Event::Updated(_)
+                | Event::Observed(_)
+                | Event::CallFailed(_)
+                | Event::Elapsed
+                | Event::Abort,
+                State::Idle
+                | State::Ensuring { .. }
+                | State::Updating { .. }
+                | State::Reconciling { .. }
+                | State::Watching { .. }
+                | State::Ended { .. },
+                Target::Release { .. } | Target::Restore { .. },
+            ) => Ok(()),
+        }
+    }
+
+    fn step(&self, state: State, now: Timestamp, event: Event) -> Next {
+        match event {
+            Event::Start => self.start(now),
+            Event::RevisionReady { task_definition, .. } => self.revision_ready(state, now, task_definition),
+            Event::Updated(started) => self.updated(state, now, started),
+            Event::Observed(seen) => self.observed(state, now, &seen),
+            Event::CallFailed(error) => self.call_failed(state, now, error),
+            Event::Elapsed => self.elapsed(state, now),
+            Event::Abort => self.abort(state),
+        }
+    }
 }

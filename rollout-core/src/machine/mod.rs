@@ -24,12 +24,12 @@ pub mod cutover;
 pub mod deployment;
 pub mod gate;
 pub mod promotion;
-pub mod rollout;
+// pub mod rollout;
 mod table;
 pub mod task;
 #[cfg(test)]
 pub(crate) mod testkit;
-pub mod unwind;
+// pub mod unwind;
 
 pub use table::{Disposition, Row, Table, Transitions, table};
 pub(crate) use table::{Step, handle};
@@ -56,6 +56,34 @@ pub trait Machine {
 
     /// How it ended, once it has.
     fn outcome(&self) -> Option<Self::Outcome>;
+}
+
+/// The three events that every machine here knows.
+pub trait Lifecycle: Machine {
+    /// Begin.
+    fn start() -> Self::Event;
+    /// The deadline has passed.
+    fn elapsed() -> Self::Event;
+    /// Stop, at a safe place.
+    fn abort() -> Self::Event;
+}
+
+/// Implements [`Lifecycle`] for a machine whose event has the variants `Start`, `Elapsed` and `Abort`.
+#[expect(unused_macros)]
+macro_rules! lifecycle {
+    ($($machine:ty => $event:ty),+ $(,)?) => {$(
+        impl Lifecycle for $machine {
+            fn start() -> Self::Event {
+                <$event>::Start
+            }
+            fn elapsed() -> Self::Event {
+                <$event>::Elapsed
+            }
+            fn abort() -> Self::Event {
+                <$event>::Abort
+            }
+        }
+    )+};
 }
 
 /// What the driver must know of an effect.

@@ -60,39 +60,56 @@ pub(crate) trait Step: Transitions {
     ) -> (Self::State, Vec<Self::Effect>);
 }
 
-/// The one way an event gets into a machine: monotonic time, table, admission, step, table again.
+/// Whether a machine takes an event: the table and the machine's own admission, without the step. A parent asks this of a
+/// child before it takes the event itself, so that its own step cannot fail.
+pub(crate) fn admits<M: Step>(machine: &M, event: &M::Event) -> Result<(), Rejected> {
+    let (state, kind) = (machine.state_kind(), M::event_kind(event));
+    let why = match M::disposition(state, kind) {
+        Disposition::Moves(_) => match machine.admit(event) {
+            Ok(()) => return Ok(()),
+            Err(why) => why,
+        },
+        Disposition::Ignored(_) => return Ok(()),
+        Disposition::Refused(why) => why.to_owned(),
+    };
+    Err(Rejected {
+        machine: M::NAME.to_owned(),
+        state: name_of(state),
+        event: name_of(kind),
+        why,
+    })
+}
+
+/// The one way an event gets into a machine: table, admission, monotonic time, step, table again.
 pub(crate) fn handle<M: Step>(
     machine: &mut M,
     now: Timestamp,
     event: M::Event,
 ) -> Result<Vec<M::Effect>, Rejected> {
+    admits(machine, &event)?;
     let (state, kind) = (machine.state_kind(), M::event_kind(&event));
-    let rejected = |why: String| Rejected {
-        machine: M::NAME.to_owned(),
-        state: name_of(state),
-        event: name_of(kind),
-        why,
+    let Disposition::Moves(next) = M::disposition(state, kind) else {
+        return Ok(Vec::new());
     };
-    let next = match M::disposition(state, kind) {
-        Disposition::Moves(next) => next,
-        Disposition::Ignored(_) => return Ok(Vec::new()),
-        Disposition::Refused(why) => return Err(rejected(why.to_owned())),
-    };
-    machine.admit(&event).map_err(rejected)?;
     let now = now.max(*machine.seen_mut());
     *machine.seen_mut() = now;
     let taken = core::mem::take(machine.state_mut());
     let (new, effects) = machine.step(taken, now, event);
     *machine.state_mut() = new;
     if next.contains(&machine.state_kind()) {
-        Ok(effects)
-    } else {
-        // A bug of ours: the table that people read would be wrong. Nothing is done; the driver halts.
-        Err(rejected(format!(
-            "the step led to {:?}, which is not in the table",
-            machine.state_kind()
-        )))
+        return Ok(effects);
     }
+    // A bug of ours: the table that people read would be wrong. Nothing is done; the driver halts.
+    let why = format!(
+        "the step led to {:?}, which is not in the table",
+        machine.state_kind()
+    );
+    Err(Rejected {
+        machine: M::NAME.to_owned(),
+        state: name_of(state),
+        event: name_of(kind),
+        why,
+    })
 }
 
 /// One row of a printed table.

@@ -1,0 +1,254 @@
+//! The journal: what was intended, what happened, in order. It is the truth about a run; a state is a cache of it.
+//!
+//! Records are JSON lines of one shape, with a version in the first. A record is appended **before** an effect that changes
+//! anything runs, and its result before the next one (invariant I-16); [`Durability`] says which appends must be on the disk
+//! before they return.
+
+use core::fmt::Debug;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::id::RunId;
+use crate::machine::Machine;
+use crate::time::Timestamp;
+
+mod file;
+mod memory;
+
+pub use file::{FileJournal, read_file};
+pub use memory::MemoryJournal;
+
+/// The version of the record format that this crate writes. It reads this one and every older one.
+pub const FORMAT: u32 = 1;
+
+/// One record, to be written.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Entry<'a, E, F> {
+    /// Its number, from 0, without gaps.
+    pub seq: u64,
+    /// When, by the driver's clock.
+    pub at: Timestamp,
+    /// What.
+    pub body: EntryBody<'a, E, F>,
+}
+
+/// What an [`Entry`] says. The same shape as [`Body`], borrowed.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryBody<'a, E, F> {
+    /// See [`Body::Opened`].
+    Opened(&'a Header),
+    /// See [`Body::Issued`].
+    Issued {
+        /// See [`Body::Issued`].
+        effect: &'a F,
+    },
+    /// See [`Body::Happened`].
+    Happened {
+        /// See [`Body::Happened`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        of: Option<u64>,
+        /// See [`Body::Happened`].
+        event: &'a E,
+    },
+    /// See [`Body::Closed`].
+    Closed,
+}
+
+/// One record, as read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record<E, F> {
+    /// Its number, from 0, without gaps.
+    pub seq: u64,
+    /// When, by the driver's clock.
+    pub at: Timestamp,
+    /// What.
+    pub body: Body<E, F>,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Body<E, F> {
+    /// The first record.
+    Opened(Header),
+    /// An effect is about to run.
+    Issued {
+        /// The effect.
+        effect: F,
+    },
+    /// An event is about to be handled.
+    Happened {
+        /// The number of the record that issued the effect which this answers; `None` for start, time and signals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<u64>,
+        /// The event.
+        event: E,
+    },
+    /// The last record: the machine has an outcome.
+    Closed,
+}
+
+/// What the first record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The version of the format.
+    pub format: u32,
+    /// The machine's name.
+    pub machine: String,
+    /// The run.
+    pub run: RunId,
+    /// The machine before its first event, from which a replay starts.
+    pub fresh: serde_json::Value,
+}
+
+/// When an append may return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When the record will survive a crash of the machine (fdatasync), and all before it.
+    Durable,
+    /// When the record is handed over.
+    Lazy,
+}
+
+/// Why a journal could not be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The store failed.
+    #[error("cannot {action} the journal {place}")]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// The journal.
+        place: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A record is not what this version writes.
+    #[error("{place}, record {record}: {why}")]
+    Format {
+        /// The journal.
+        place: String,
+        /// The record's number, from 0.
+        record: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// Written by a newer version.
+    #[error("{place} has format {found}; this version reads up to {FORMAT}: use a newer rollout")]
+    Newer {
+        /// The journal.
+        place: String,
+        /// Its version.
+        found: u32,
+    },
+    /// After a failed write or sync nothing that the store says can be trusted.
+    #[error("the journal {place} failed before and takes nothing more")]
+    Failed {
+        /// The journal.
+        place: String,
+    },
+}
+
+/// Where records go. One writer per run.
+#[async_trait]
+pub trait Journal<E, F>: Send + Sync {
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// [`JournalError`]; after one the journal takes nothing more, and the driver stops.
+    async fn append(&self, entry: Entry<'_, E, F>, durability: Durability) -> Result<(), JournalError>
+    where
+        E: 'async_trait,
+        F: 'async_trait;
+}
+
+/// What a replay found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed<M, F> {
+    /// The machine as it was when the journal ends.
+    pub machine: M,
+    /// Effects that were intended and have no result: nobody knows whether they ran.
+    pub open: Vec<(u64, F)>,
+    /// Effects that the machine asked for and whose intent is not in the journal: they did not run.
+    pub unsaid: Vec<F>,
+    /// The moment of the last record.
+    pub last: Timestamp,
+    /// The number that the next record gets.
+    pub next_seq: u64,
+    /// Whether the journal was closed.
+    pub closed: bool,
+}
+
+/// The journal and the machine disagree: the journal was written by another version, or was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("diverged at record {record}: {why}")]
+pub struct Diverged {
+    /// The record's number.
+    pub record: u64,
+    /// What does not fit.
+    pub why: String,
+}
+
+/// Rebuilds a machine from its journal. Issues nothing; the same records give the same result, however often.
+///
+/// # Errors
+/// [`Diverged`] when a recorded effect is not the one that the machine asks for, or a number is out of order.
+pub fn replay<M>(
+    fresh: M,
+    records: &[Record<M::Event, M::Effect>],
+) -> Result<Replayed<M, M::Effect>, Diverged>
+where
+    M: Machine<Event: Clone, Effect: Clone + PartialEq + Debug>,
+{
+    let mut out = Replayed {
+        machine: fresh,
+        open: Vec::new(),
+        unsaid: Vec::new(),
+        last: Timestamp::EPOCH,
+        next_seq: 0,
+        closed: false,
+    };
+    for record in records {
+        let diverged = |why: String| Diverged {
+            record: record.seq,
+            why,
+        };
+        if record.seq != out.next_seq {
+            return Err(diverged(format!("record {} expected", out.next_seq)));
+        }
+        out.next_seq = out.next_seq.saturating_add(1);
+        out.last = out.last.max(record.at);
+        match &record.body {
+            Body::Opened(_) | Body::Closed if out.closed => {
+                return Err(diverged("the journal was closed before".into()));
+            }
+            Body::Opened(_) if record.seq > 0 => return Err(diverged("a second header".into())),
+            Body::Opened(_) => {}
+            Body::Closed => out.closed = true,
+            Body::Issued { effect } => {
+                let Some(place) = out.unsaid.iter().position(|asked| asked == effect) else {
+                    return Err(diverged(format!("the machine does not ask for {effect:?}")));
+                };
+                out.unsaid.remove(place);
+                out.open.push((record.seq, effect.clone()));
+            }
+            Body::Happened { of, event } => {
+                if let Some(of) = of {
+                    let Some(place) = out.open.iter().position(|(seq, _)| seq == of) else {
+                        return Err(diverged(format!("record {of} is no open effect")));
+                    };
+                    out.open.remove(place);
+                }
+                // An event that was refused then is refused now, and changes nothing either time.
+                if let Ok(effects) = out.machine.handle(record.at, event.clone()) {
+                    out.unsaid.extend(effects);
+                }
+            }
+        }
+    }
+    Ok(out)
+}

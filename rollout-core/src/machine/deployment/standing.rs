@@ -1,0 +1,140 @@
+//! Where the service stands, seen from before we are bound to a deployment: may we write, need we write, must we yield?
+
+use super::Target;
+use super::judge::{self, Bound};
+use crate::evidence::Reason;
+use crate::id::{DeploymentId, ServiceName, TaskDefinitionArn};
+use crate::service::{DeploymentObservation, RestorePoint, ServiceObservation, ServiceStatus};
+use crate::time::Timestamp;
+
+/// Where the service stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// There is no service any more.
+    Gone(Reason),
+    /// Nothing can be told from this look.
+    Unclear(String),
+    /// It goes to our target by this deployment, or did and was replaced since.
+    Arrived(Box<DeploymentObservation>),
+    /// It stands where we expect it: this is the PRIMARY deployment to assume.
+    Writable(Option<DeploymentId>),
+    /// Someone else deployed: never write.
+    Foreign(Box<DeploymentObservation>),
+}
+
+/// What is asked, beside the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    pub(super) service: &'a ServiceName,
+    pub(super) target: &'a Target,
+    /// The revision that the target brings.
+    pub(super) revision: &'a TaskDefinitionArn,
+    /// When we first wrote, if that may have taken effect. Deployments made before, less `slack` between two clocks, are not ours.
+    pub(super) asked_at: Option<Timestamp>,
+    /// Before this moment a look may be a stale read.
+    pub(super) fresh_from: Timestamp,
+    pub(super) slack: core::time::Duration,
+}
+
+/// Answers it.
+pub(super) fn standing(question: &Question<'_>, seen: &ServiceObservation) -> Standing {
+    if let Some(reason) = judge::gone(question.service, seen) {
+        return if seen.status == ServiceStatus::Missing && seen.at < question.fresh_from {
+            Standing::Unclear(reason.text)
+        } else {
+            Standing::Gone(reason)
+        };
+    }
+    if let Some(primary) = seen.primary()
+        && primary.task_definition == *question.revision
+    {
+        return Standing::Arrived(Box::new(primary.clone()));
+    }
+    match question.target {
+        Target::Release { assumes, .. } => before_release(question, seen, assumes.as_ref()),
+        Target::Restore {
+            point,
+            ours,
+            our_revision,
+        } => before_restore(seen, point, ours.as_ref(), our_revision.as_ref()),
+    }
+}
+
+fn before_release(
+    question: &Question<'_>,
+    seen: &ServiceObservation,
+    assumes: Option<&DeploymentId>,
+) -> Standing {
+    let Some(primary) = seen.primary() else {
+        return match assumes {
+            None => Standing::Writable(None),
+            Some(_) => Standing::Unclear("the service shows no PRIMARY deployment".to_owned()),
+        };
+    };
+    if assumes == Some(&primary.id) {
+        return Standing::Writable(Some(primary.id.clone()));
+    }
+    // Our deployment may have come and been replaced already: then it is judged, not overlooked. One that an earlier run
+    // left behind under the same revision is older than our write.
+    let replaced = question.asked_at.and_then(|asked_at| {
+        seen.deployments.iter().find(|deployment| {
+            deployment.task_definition == *question.revision
+                && deployment.created_at.after(question.slack) >= asked_at
+        })
+    });
+    match replaced {
+        Some(ours) => Standing::Arrived(Box::new(ours.clone())),
+        None => Standing::Foreign(Box::new(primary.clone())),
+    }
+}
+
+fn before_restore(
+    seen: &ServiceObservation,
+    point: &RestorePoint,
+    ours: Option<&DeploymentId>,
+    our_revision: Option<&TaskDefinitionArn>,
+) -> Standing {
+    let Some(primary) = seen.primary() else {
+        return Standing::Unclear("the service shows no PRIMARY deployment".to_owned());
+    };
+    let is_ours = |deployment: &DeploymentObservation| {
+        ours == Some(&deployment.id) || our_revision == Some(&deployment.task_definition)
+    };
+    let listed = ours
+        .and_then(|id| seen.deployment(id))
+        .or_else(|| seen.deployments.iter().find(|deployment| is_ours(deployment)));
+    if is_ours(primary)
+        || primary.id == point.deployment
+        || (ours.is_some() || listed.is_some()) && judge::is_platforms_own(ours, listed, primary, seen)
+    {
+        return Standing::Writable(Some(primary.id.clone()));
+    }
+    Standing::Foreign(Box::new(primary.clone()))
+}
+
+/// Whether a deployment that was found and not made by us could be seen on a stale read: the captured one, while a
+/// forward change of ours may still be on its way. Then the way back is not claimed before stale reads are over.
+pub(super) fn may_be_stale(
+    target: &Target,
+    bound: &Bound,
+    seen: &ServiceObservation,
+    slack: core::time::Duration,
+) -> bool {
+    match target {
+        Target::Release { .. } => false,
+        Target::Restore {
+            point,
+            ours,
+            our_revision,
+        } => {
+            let listed = seen.deployments.iter().any(|deployment| {
+                ours.as_ref() == Some(&deployment.id)
+                    || our_revision.as_ref() == Some(&deployment.task_definition)
+            });
+            !bound.written
+                && bound.deployment == point.deployment
+                && !listed
+                && seen.at < bound.asked_at.after(slack)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""MiniStack imports this module; for ECS it uses nothing of it."""

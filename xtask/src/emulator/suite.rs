@@ -1,0 +1,63 @@
+//! `cargo xtask emulator test`.
+
+use std::env;
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use super::instance::Instance;
+use super::launch::{self, Session};
+use super::layout::Layout;
+use super::{Kind, Port};
+
+/// Runs the emulator suite against the default instance, else against one of its own that ends with the run.
+pub(crate) fn run(layout: &Layout, kind: Kind, rest: &[String]) -> Result<ExitCode> {
+    let running = Instance::load(layout, kind.name())?.filter(|i| i.kind == kind && i.is_healthy());
+    let (instance, own) = match running {
+        Some(instance) => (instance, false),
+        None => {
+            let name = format!("test-{kind}-{}", std::process::id());
+            let started = launch::start(layout, kind, &name, Some(Port::Auto), Session::Shared)?;
+            (started.instance, true)
+        }
+    };
+    eprintln!("tests against {instance}");
+    let tested = cargo_test(layout, &instance, rest);
+    if own {
+        let stopped = instance.stop(layout);
+        let status = tested?;
+        eprintln!("{}", stopped?);
+        if status == ExitCode::SUCCESS {
+            // After a failure its logs stay, to be read.
+            let folder = layout.instance(&instance.name);
+            fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
+        }
+        return Ok(status);
+    }
+    tested
+}
+
+fn cargo_test(layout: &Layout, instance: &Instance, rest: &[String]) -> Result<ExitCode> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["test", "--package", "rollout-tests", "--test", "emulator", "--"])
+        .args(rest);
+    command.current_dir(layout.root());
+    // What the caller's shell says about AWS must not reach the tests, least of all real credentials.
+    for (key, _) in env::vars_os() {
+        if key.to_str().is_some_and(|key| key.starts_with("AWS_")) {
+            command.env_remove(key);
+        }
+    }
+    let status = command
+        .envs(&instance.env)
+        .status()
+        .context("cargo cannot be run")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
