@@ -66,6 +66,9 @@ impl Exit {
             Self::RolledBack => "RolledBack: it failed, and what ran before runs again, verified.",
             Self::Superseded => "Superseded: someone else deployed in the middle; we yielded to them.",
             Self::Aborted => "Aborted: stopped by request; the outcome says where.",
+            Self::Left => {
+                "Left at once, on the second Ctrl-C: the run is where it was. `rollout status` says where."
+            }
             Self::Stuck => {
                 "Stuck: it can go neither forward nor back without a person; the outcome lists the next commands."
             }

@@ -37,12 +37,15 @@ impl<W: Write> Lines<W> {
 
     /// Prints the changes.
     pub(crate) fn update(&mut self, snapshot: &Snapshot, now: Timestamp) -> io::Result<()> {
-        if self.phase != snapshot.phase {
+        // The end is told by the outcome.
+        if self.phase != snapshot.phase && snapshot.phase != "ended" {
             self.phase.clone_from(&snapshot.phase);
             self.phase(snapshot, now)?;
         }
         for row in &snapshot.rows {
-            let new = (row.state, row.note.clone());
+            // Of steps that share a line only the beginning and the end are news.
+            let note = if row.step.contains('/') { row.note.clone() } else { String::new() };
+            let new = (row.state, note);
             // A step whose turn has not come is no news.
             if row.state == State::Pending || self.said.get(&row.step) == Some(&new) {
                 continue;

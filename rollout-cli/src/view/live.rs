@@ -76,7 +76,7 @@ impl<W: Write> Live<W> {
 }
 
 /// The lines of one frame, none wider than the terminal.
-fn frame(snapshot: &Snapshot, now: Timestamp, size: Size, paint: Paint) -> Vec<String> {
+pub(crate) fn frame(snapshot: &Snapshot, now: Timestamp, size: Size, paint: Paint) -> Vec<String> {
     // On a terminal narrower than this the rest is cut off by the terminal itself.
     let width = size.columns.saturating_sub(1).max(39);
     let mut lines = vec![headline(snapshot, now, width, paint), String::new()];
@@ -140,7 +140,6 @@ fn line(row: &Row, now: Timestamp, columns: &Columns, paint: Paint) -> String {
         State::Working => ("●", Colour::Yellow),
         State::Done => ("✓", Colour::Green),
         State::Failed => ("✗", Colour::Red),
-        State::Stopped => ("■", Colour::Yellow),
     };
     let (kind, name) = row.title();
     let elapsed = row.elapsed(now).map(short).unwrap_or_default();

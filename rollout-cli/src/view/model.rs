@@ -32,8 +32,6 @@ pub(crate) enum State {
     Done,
     /// It failed.
     Failed,
-    /// It was stopped before its end.
-    Stopped,
 }
 
 impl State {
@@ -43,14 +41,13 @@ impl State {
             Self::Working => "working",
             Self::Done => "done",
             Self::Failed => "failed",
-            Self::Stopped => "stopped",
         }
     }
 
     pub(crate) const fn is_over(self) -> bool {
         match self {
             Self::Pending | Self::Working => false,
-            Self::Done | Self::Failed | Self::Stopped => true,
+            Self::Done | Self::Failed => true,
         }
     }
 }

@@ -38,7 +38,7 @@ impl Report {
     pub(crate) fn text(&self, paint: Paint) -> String {
         let (mark, colour) = match self.exit {
             Exit::Done => ("✓", Colour::Green),
-            Exit::Aborted | Exit::Superseded | Exit::Refused => ("■", Colour::Yellow),
+            Exit::Aborted | Exit::Superseded | Exit::Refused | Exit::Left => ("■", Colour::Yellow),
             Exit::Failed | Exit::Usage | Exit::RolledBack | Exit::Stuck => ("✗", Colour::Red),
         };
         let mut out = String::new();
