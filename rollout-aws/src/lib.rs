@@ -1,1 +1,67 @@
-//! Under construction.
+//! The ports of `rollout-core` on AWS. Every feature is one AWS service; none is on by default.
+//!
+//! | feature | AWS service | gives | port |
+//! |---|---|---|---|
+//! | `sts` | STS | `sts::IdentityGuard` | guards every adapter that changes something |
+//! | `ecr` | ECR | `ecr::EcrPromotion` | `ImagePromotion` |
+//! | `ecs` (brings `sts`) | ECS | `ecs::EcsEnvironment`, `ecs::EcsRollback` | `Environment`, `Rollback` |
+//! | `logs` | CloudWatch Logs | log tail of failed tasks | part of `Environment` |
+//! | `elbv2` | ELBv2 | target health | `HealthGate` |
+//! | `cloudwatch` | CloudWatch | alarms | `HealthGate` |
+//! | `route53` | Route 53 | records as compare-and-set | `DnsCutover` |
+//! | `probe` | none | HTTP probe | `HealthGate` |
+//! | `full` | all of them | | |
+//!
+//! Each adapter's documentation lists the IAM actions that it needs; its `ACTIONS` constant lists them for programs.
+//!
+//! An adapter is made `from_config(&SdkConfig, …)` or `with_client(client, …)`. No other signature shows an SDK type.
+//! `from_config` sets the one retry layer: reads are retried by the SDK, mutating calls are sent once.
+//! A client handed to `with_client` keeps its own settings for reads.
+
+#[cfg(any(
+    feature = "cloudwatch",
+    feature = "ecr",
+    feature = "ecs",
+    feature = "elbv2",
+    feature = "logs",
+    feature = "route53",
+    feature = "sts"
+))]
+pub(crate) mod config;
+#[cfg(any(
+    feature = "cloudwatch",
+    feature = "ecr",
+    feature = "ecs",
+    feature = "elbv2",
+    feature = "logs",
+    feature = "route53",
+    feature = "sts"
+))]
+pub(crate) mod error;
+
+#[cfg(feature = "cloudwatch")]
+pub mod cloudwatch;
+#[cfg(feature = "ecr")]
+pub mod ecr;
+#[cfg(feature = "ecs")]
+pub mod ecs;
+pub mod edge;
+#[cfg(feature = "elbv2")]
+pub mod elbv2;
+pub mod gates;
+pub mod guard;
+#[cfg(feature = "logs")]
+pub mod logs;
+#[cfg(feature = "ecs")]
+pub(crate) mod page;
+#[cfg(feature = "probe")]
+pub mod probe;
+#[cfg(any(feature = "probe", feature = "route53"))]
+pub mod resolve;
+#[cfg(feature = "route53")]
+pub mod route53;
+#[cfg(feature = "sts")]
+pub mod sts;
+#[cfg(all(test, feature = "sts"))]
+mod testing;
+pub mod time;

@@ -20,7 +20,9 @@ use crate::machine::{Effect as _, Lifecycle, Machine, Rejected, Transitions};
 use crate::observer::{Notice, Observer};
 use crate::port::Clock;
 
-// mod perform;
+mod perform;
+
+pub use perform::PortPerformer;
 
 /// Runs one effect and answers with the event that it led to. A failure is an event, too.
 #[async_trait]

@@ -54,6 +54,8 @@ mod flow;
 mod leg;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use state::State;
 pub use state::StateKind;

@@ -4,40 +4,52 @@
 //! newest". "Stable" alone is not success (invariant I-12).
 //!
 //! # How it works
-//! - *Release*: make sure of the revision, update the service on the assumption that the captured deployment is PRIMARY,
-//!   then look at it every `poll_every` and judge each look.
-//! - *Restore*: look first. If the service goes to the restore point already (the platform may have gone back by itself)
-//!   nothing is written; if it stands where we or the platform's own rollback left it, it is restored; if another
-//!   deployer was there, we yield. Then it is judged like a release.
-//! - A conflict, or a write without an answer, is *reconciled*: looked at before anything is repeated. A repeat comes only
-//!   after stale reads can no longer hide the first write; it is harmless, since a service that goes to the revision is left
-//!   as it is.
+//! - *Release*: make sure of the revision, update the service on the assumption that the captured deployment is
+//!   PRIMARY, then look at it every `poll_every` and judge each look.
+//! - *Restore*: look first. If the service goes to the restore point already (the platform may have gone back by
+//!   itself) nothing is written; if it stands where we or the platform's own rollback left it, it is restored; if
+//!   another deployer was there, we yield. Then it is judged like a release. Where nothing had to be written and our
+//!   own change may still be on its way, the end is claimed only after stale reads are over; a change that comes late
+//!   is undone.
+//! - A conflict, or a write without an answer, is *reconciled*: looked at before anything is repeated. A repeat comes
+//!   only after stale reads can no longer hide the first write; it is harmless, since a service that goes to the
+//!   revision is left as it is.
 //! - `give_up` counts from the first write (until then, from the start).
-//! - An abort ends a release at once and truthfully: `Failed` with [`Cause::Aborted`](crate::evidence::Cause::Aborted), and whether anything may have been
-//!   touched. A restore is already the safe way and goes on.
+//! - An abort ends a release at once and truthfully: `Failed` with [`Cause::Aborted`](crate::evidence::Cause::Aborted)
+//!   and whether anything may have been touched. A restore is already the safe way and goes on.
 //!
 //! # What is a success
-//! Service active; our deployment PRIMARY and `COMPLETED`, and its record, where there is one, `SUCCESSFUL`; wanted, running
-//! and listed tasks equal and nothing pending, nothing of another deployment running; every running task on our revision and
-//! on exactly the digests asked for. ECS tells `rolloutState` only for services on its own controller that are not behind
-//! a Classic Load Balancer (Amazon ECS API, "Deployment"): without it and without a record nothing is ever taken for done.
+//! Service active; our deployment PRIMARY and `COMPLETED`, and its record, where there is one, `SUCCESSFUL`; wanted,
+//! running and listed tasks equal and nothing pending, nothing of another deployment running; every running task on
+//! our revision and on exactly the digests asked for. ECS tells `rolloutState` only for the rolling update deployment
+//! type and not behind a Classic Load Balancer (Amazon ECS API, "Deployment"). Where it is not told, the record's
+//! `SUCCESSFUL` stands in for it; without a record nothing is ever taken for done.
 //!
 //! # What is not decided here
-//! Task counts are the service's own: someone may scale it while we deploy. A service scaled to zero does not come to a
-//! success by that.
+//! Task counts are the service's own: someone may scale it while we deploy. A service scaled to zero does not come to
+//! a success by that.
 
+mod calls;
+mod confirm;
+mod ends;
 mod flow;
 mod judge;
 mod standing;
+mod state;
+mod success;
 #[cfg(test)]
 mod tests;
+mod wording;
 
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::confirm::{Claim, Confirmation, confirm};
 use self::flow::Next;
-use self::judge::Bound;
+use self::state::{Doubt, State, Work};
+
+pub use self::state::StateKind;
 use super::{Disposition, Machine, Rejected, Step, Transitions};
 use crate::error::ErrorRecord;
 use crate::evidence::{Evidence, Reason};
@@ -225,117 +237,6 @@ impl super::Effect for Effect {
     }
 }
 
-/// What every state on the way carries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Work {
-    begun_at: Timestamp,
-    give_up_at: Timestamp,
-    /// The first write, once there was one.
-    asked_at: Option<Timestamp>,
-    /// Consecutive failed calls.
-    errors: u32,
-    /// Whether a write that is not under way any more may have taken effect.
-    touched: bool,
-    /// Whether a call was given up without an answer: a late one cannot be told from the answer to the present call.
-    abandoned: bool,
-    /// What was seen last.
-    glimpse: Option<Glimpse>,
-}
-
-/// The part of a look that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Glimpse {
-    text: String,
-    stage: Option<Stage>,
-    /// The platform's last word.
-    event: Option<String>,
-    evidence: Vec<Evidence>,
-}
-
-/// Where a write goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Aim {
-    task_definition: TaskDefinitionArn,
-    /// The deployment that the last write assumed to be PRIMARY, or that the next one will.
-    assumes: Option<DeploymentId>,
-}
-
-/// Why the service is looked at before anything is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Doubt {
-    /// It was not looked at yet.
-    FirstLook,
-    /// What the write assumed did not hold.
-    Conflict { error: ErrorRecord },
-    /// The write may have taken effect.
-    Lost { at: Timestamp, error: ErrorRecord },
-}
-
-/// Whether a call is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Turn {
-    /// It is; past `until` it has failed.
-    Call { until: Timestamp },
-    /// None is; the next one goes out at `until`.
-    Pause { until: Timestamp, why: Wait },
-}
-
-impl Turn {
-    const fn deadline(self) -> Deadline {
-        match self {
-            Self::Call { until } => Deadline::new(until, Wait::Answer),
-            Self::Pause { until, why } => Deadline::new(until, why),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::EnumDiscriminants)]
-#[strum_discriminants(
-    name(StateKind),
-    vis(pub),
-    derive(PartialOrd, Ord, strum::EnumIter),
-    doc = "The states without their data."
-)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum State {
-    /// Not begun.
-    #[default]
-    Idle,
-    /// The revision is made sure of.
-    Ensuring { work: Work, turn: Turn },
-    /// The service is written to.
-    Updating { work: Work, aim: Aim, turn: Turn },
-    /// The service is looked at to find out where it stands.
-    Reconciling {
-        work: Work,
-        aim: Aim,
-        doubt: Doubt,
-        turn: Turn,
-    },
-    /// The deployment is looked at until it is judged.
-    Watching { work: Work, bound: Bound, turn: Turn },
-    /// Over.
-    Ended { outcome: Outcome },
-}
-
-impl State {
-    const fn touched(&self) -> bool {
-        match self {
-            Self::Idle => false,
-            Self::Updating { work, turn, .. } => work.touched || matches!(turn, Turn::Call { .. }),
-            Self::Ensuring { work, .. } | Self::Reconciling { work, .. } | Self::Watching { work, .. } => {
-                work.touched
-            }
-            Self::Ended { outcome } => match outcome {
-                Outcome::Deployed { .. } => true,
-                Outcome::Failed { touched, .. } | Outcome::Superseded { touched, .. } => *touched,
-            },
-        }
-    }
-}
-
 /// The machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -392,8 +293,8 @@ impl Deployment {
         }
     }
 
-    /// Whether anything of the service may have been changed: `true` while a write is under way, and after one that is not
-    /// known to have failed. A restore counts as touched from the start: it undoes a change.
+    /// Whether anything of the service may have been changed: `true` while a write is under way, and after one that is
+    /// not known to have failed. A restore counts as touched from the start: it undoes a change.
     #[must_use]
     pub const fn touched(&self) -> bool {
         self.state.touched()
@@ -416,7 +317,12 @@ impl Deployment {
                 Doubt::Lost { .. } => "a look at whether the change took effect".to_owned(),
             }),
             State::Watching { work, bound, .. } => {
-                last(work).unwrap_or_else(|| format!("deployment {}", bound.deployment))
+                let seen = last(work).unwrap_or_else(|| format!("deployment {}", bound.deployment));
+                match work.errors {
+                    0 => seen,
+                    1 => format!("{seen}; the last look failed"),
+                    many => format!("{seen}; the last {many} looks failed"),
+                }
             }
             State::Ended { .. } => "nothing".to_owned(),
         }

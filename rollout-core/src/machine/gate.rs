@@ -354,11 +354,12 @@ impl Step for Gate {
                 }
             }
             Event::SampleFailed { probe, error } => {
-                if let (Some(spec), Some(tally)) = (self.probe(&probe), watch.probes.get_mut(&probe))
-                    // Not asked: the answer was counted as missing already.
-                    && tally.is_in_flight()
-                {
-                    tally.count_error(spec, now, &error);
+                if let (Some(spec), Some(tally)) = (self.probe(&probe), watch.probes.get_mut(&probe)) {
+                    if tally.is_in_flight() {
+                        tally.count_error(spec, now, &error);
+                    } else {
+                        tally.count_late_error(spec, now, &error);
+                    }
                 }
             }
             Event::Abort => return (aborted("before it had passed"), Vec::new()),

@@ -20,19 +20,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Deadline, Timestamp};
 
+mod call;
 pub mod cutover;
 pub mod deployment;
 pub mod gate;
 pub mod promotion;
-// pub mod rollout;
+pub mod rollout;
 mod table;
 pub mod task;
 #[cfg(test)]
 pub(crate) mod testkit;
-// pub mod unwind;
+pub mod unwind;
+#[cfg(test)]
+pub(crate) mod world;
 
 pub use table::{Disposition, Row, Table, Transitions, table};
-pub(crate) use table::{Step, handle};
+pub(crate) use table::{Step, admits, handle};
 
 /// A pure state machine.
 pub trait Machine {
@@ -69,7 +72,6 @@ pub trait Lifecycle: Machine {
 }
 
 /// Implements [`Lifecycle`] for a machine whose event has the variants `Start`, `Elapsed` and `Abort`.
-#[expect(unused_macros)]
 macro_rules! lifecycle {
     ($($machine:ty => $event:ty),+ $(,)?) => {$(
         impl Lifecycle for $machine {
@@ -113,3 +115,13 @@ pub struct Rejected {
 pub(crate) fn name_of(kind: impl fmt::Debug) -> String {
     format!("{kind:?}")
 }
+
+lifecycle!(
+    promotion::Promotion => promotion::Event,
+    deployment::Deployment => deployment::Event,
+    task::OneOff => task::Event,
+    gate::Gate => gate::Event,
+    cutover::Cutover => cutover::Event,
+    unwind::Unwind => unwind::Event,
+    rollout::Rollout => rollout::Event,
+);

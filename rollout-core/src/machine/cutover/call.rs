@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::flow::{Flow, Next};
 use super::state::{Leg, Pending, Phase, Running, Stage, State};
 use super::{Effect, Goal};
-use crate::dns::{Record, RecordData};
+use crate::dns::RecordData;
 use crate::error::{Applied, ErrorKind, ErrorRecord, Retry};
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::time::{Timestamp, Wait, human};
@@ -36,8 +36,9 @@ impl Flow<'_> {
                     None => self.take_snapshot(),
                 },
             },
-            Phase::Watching { .. } => Effect::CheckTarget {
-                data: self.new_target(&run),
+            Phase::Watching { .. } => match self.aim(&run, Leg::Swap) {
+                Some(data) => Effect::CheckTarget { data },
+                None => self.take_snapshot(),
             },
             Phase::Draining { .. } => match &run.before.record {
                 Some(old) => Effect::SeeOldTraffic {
@@ -66,9 +67,14 @@ impl Flow<'_> {
         }
     }
 
-    /// What a leg would make the record point at.
+    /// The target that a leg depends on: on the way forward the new one, also before the TTL is lowered for it.
     fn aim(&self, run: &Running, leg: Leg) -> Option<RecordData> {
-        self.wanted(run, leg).map(|record| record.data)
+        match (&self.spec.goal, leg) {
+            (Goal::Move { to, .. }, Leg::Lower | Leg::Swap | Leg::RestoreTtl) => Some(to.clone()),
+            (Goal::Move { .. }, Leg::Back) | (Goal::Restore { .. }, _) => {
+                self.wanted(run, Leg::Back).map(|record| record.data)
+            }
+        }
     }
 
     /// The first pause of a kind.
@@ -258,17 +264,5 @@ impl Flow<'_> {
         run.proof
             .notes
             .push(Evidence::new(self.now, "cutover", subject, text));
-    }
-
-    /// What the watch looks at.
-    fn new_target(&self, run: &Running) -> RecordData {
-        match &self.spec.goal {
-            Goal::Move { to, .. } => to.clone(),
-            Goal::Restore { ours, .. } => run
-                .known
-                .record
-                .as_ref()
-                .map_or_else(|| ours.clone(), |Record { data, .. }| data.clone()),
-        }
     }
 }

@@ -156,7 +156,13 @@ impl Flow<'_> {
                 .iter()
                 .any(|issued| issued.generation == marker.generation && says(&record.data, &issued.data))
         {
-            return if marker.generation > run.known.generation() {
+            // An older marker over the same record: a repeat of that write has not landed, or never will.
+            let same = run
+                .known
+                .record
+                .as_ref()
+                .is_some_and(|known| same_record(known, record));
+            return if same || marker.generation > run.known.generation() {
                 Seen::Ours
             } else {
                 Seen::Behind

@@ -45,7 +45,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
             E::Start,
         ) => Refused("it has begun"),
 
-        // Up to the swap.
+        // Up to the swap. A late answer of a kind that the state asks for leaves it as it is, hence each state leads to itself.
         (Snapshotting, E::SnapshotTaken) => Moves(&[
             Snapshotting,
             LoweringTtl,
@@ -71,7 +71,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
         (LoweringTtl, E::Answered | E::OldTrafficSeen) => Ignored(LATE),
 
         (WaitingOldTtl, E::Elapsed) => Moves(&[WaitingOldTtl, CheckingTarget, Swapping]),
-        (WaitingOldTtl, E::Abort) => Moves(&[Reverting]),
+        (WaitingOldTtl, E::Abort) => Moves(&[WaitingOldTtl, Reverting]),
         (
             WaitingOldTtl,
             E::SnapshotTaken
@@ -91,7 +91,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
         ) => Ignored(LATE),
 
         (Swapping, E::SnapshotTaken) => Moves(&[Swapping, CheckingTarget, Reverting, Ended]),
-        (Swapping, E::Applied) => Moves(&[Propagating, Reverting, Ended]),
+        (Swapping, E::Applied) => Moves(&[Swapping, Propagating, Reverting, Ended]),
         (Swapping, E::CallFailed | E::Elapsed) => Moves(&[Swapping, CheckingTarget, Reverting, Ended]),
         (Swapping, E::Abort) => Moves(&[Swapping, Reverting, Ended]),
         (Swapping, E::TargetChecked | E::PropagationSeen | E::Answered | E::OldTrafficSeen) => Ignored(LATE),
@@ -131,7 +131,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
         }
 
         (ExpiringCaches, E::Elapsed) => Moves(&[ExpiringCaches, Draining, RestoringTtl, Ended]),
-        (ExpiringCaches, E::Abort) => Moves(&[Reverting, Ended]),
+        (ExpiringCaches, E::Abort) => Moves(&[ExpiringCaches, Reverting, Ended]),
         (
             ExpiringCaches,
             E::SnapshotTaken
@@ -162,7 +162,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
 
         (Reverting, E::TargetChecked) => Moves(&[Reverting, Ended]),
         (Reverting, E::SnapshotTaken) => Moves(&[Reverting, ConfirmingReversal, Ended]),
-        (Reverting, E::Applied) => Moves(&[ConfirmingReversal]),
+        (Reverting, E::Applied) => Moves(&[Reverting, ConfirmingReversal]),
         (Reverting, E::CallFailed | E::Elapsed) => Moves(&[Reverting, Ended]),
         (Reverting, E::Abort) => Ignored(BACK),
         (Reverting, E::PropagationSeen | E::Answered | E::OldTrafficSeen) => Ignored(LATE),

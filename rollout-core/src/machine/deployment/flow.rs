@@ -1,37 +1,17 @@
 //! What each event leads to. Pairs that the table ignores or refuses never come here; they change nothing.
 
+use super::ends::ended;
 use super::judge::{self, Bound, Judgement, Known};
 use super::standing::{self, Question, Standing};
-use super::{Aim, Deployment, Doubt, Effect, Foreign, Glimpse, Outcome, State, Target, Turn, Work};
-use crate::error::{Applied, ErrorKind, ErrorRecord, Retry};
-use crate::evidence::{Cause, Reason};
+use super::state::{Aim, Doubt, Glimpse, State, Turn, Work};
+use super::{Deployment, Effect, Foreign, Outcome, Target};
+use crate::error::{ErrorRecord, Retry};
 use crate::id::{DeploymentId, TaskDefinitionArn};
-use crate::service::{DeploymentStarted, Images, ServiceChange, ServiceObservation, Stage};
-use crate::time::{Timestamp, Wait, human};
+use crate::service::{DeploymentStarted, Images, ServiceChange, ServiceObservation};
+use crate::time::{Timestamp, Wait};
 
 /// The next state and what must be done.
 pub(super) type Next = (State, Vec<Effect>);
-
-/// What a deadline that has passed means.
-enum Due {
-    /// It has not.
-    NotYet,
-    /// The step's time is up.
-    GiveUp,
-    /// The call under way has no answer.
-    Unanswered,
-    /// The next call goes out.
-    Go,
-}
-
-fn due(work: &Work, turn: Turn, now: Timestamp) -> Due {
-    match turn {
-        Turn::Call { .. } | Turn::Pause { .. } if now >= work.give_up_at => Due::GiveUp,
-        Turn::Call { until } if now >= until => Due::Unanswered,
-        Turn::Pause { until, .. } if now >= until => Due::Go,
-        Turn::Call { .. } | Turn::Pause { .. } => Due::NotYet,
-    }
-}
 
 impl Deployment {
     pub(super) fn start(&self, now: Timestamp) -> Next {
@@ -59,7 +39,7 @@ impl Deployment {
 
     // Effects: each with the state that waits for its answer.
 
-    fn call(&self, now: Timestamp) -> Turn {
+    pub(super) fn call(&self, now: Timestamp) -> Turn {
         Turn::Call {
             until: now.after(self.policy.answer),
         }
@@ -72,7 +52,7 @@ impl Deployment {
         }
     }
 
-    fn retry(&self, now: Timestamp, error: &ErrorRecord) -> Turn {
+    pub(super) fn retry(&self, now: Timestamp, error: &ErrorRecord) -> Turn {
         Turn::Pause {
             until: now.after(error.retry_after.unwrap_or(self.policy.poll_every)),
             why: Wait::Retry,
@@ -86,7 +66,7 @@ impl Deployment {
     }
 
     /// A repeat needs no look first: the port itself looks for a revision with this content before it makes one.
-    fn ensure(&self, now: Timestamp, work: Work) -> Next {
+    pub(super) fn ensure(&self, now: Timestamp, work: Work) -> Next {
         let effects = match &self.spec.target {
             Target::Release { revision, .. } => vec![Effect::EnsureRevision(revision.clone())],
             Target::Restore { .. } => Vec::new(),
@@ -95,7 +75,7 @@ impl Deployment {
         (State::Ensuring { work, turn }, effects)
     }
 
-    fn write(&self, now: Timestamp, mut work: Work, aim: Aim) -> Next {
+    pub(super) fn write(&self, now: Timestamp, mut work: Work, aim: Aim) -> Next {
         if work.asked_at.is_none() {
             work.asked_at = Some(now);
             work.give_up_at = now.after(self.policy.give_up);
@@ -116,7 +96,7 @@ impl Deployment {
         (State::Updating { work, aim, turn }, vec![effect])
     }
 
-    fn look(&self, now: Timestamp, work: Work, aim: Aim, doubt: Doubt) -> Next {
+    pub(super) fn look(&self, now: Timestamp, work: Work, aim: Aim, doubt: Doubt) -> Next {
         let turn = self.call(now);
         (
             State::Reconciling {
@@ -129,7 +109,7 @@ impl Deployment {
         )
     }
 
-    fn watch(&self, now: Timestamp, work: Work, bound: Bound) -> Next {
+    pub(super) fn watch(&self, now: Timestamp, work: Work, bound: Bound) -> Next {
         let turn = self.call(now);
         (State::Watching { work, bound, turn }, self.observe())
     }
@@ -382,310 +362,6 @@ impl Deployment {
         (State::Watching { work, bound, turn }, Vec::new())
     }
 
-    pub(super) fn call_failed(&self, state: State, now: Timestamp, error: ErrorRecord) -> Next {
-        match state {
-            State::Ensuring {
-                work,
-                turn: Turn::Call { .. },
-            } => self.ensure_failed(now, work, &error),
-            State::Updating {
-                work,
-                aim,
-                turn: Turn::Call { .. },
-            } => self.write_failed(now, work, aim, error),
-            State::Reconciling {
-                work,
-                aim,
-                doubt,
-                turn: Turn::Call { .. },
-            } => self.look_failed(now, work, aim, doubt, &error),
-            State::Watching {
-                work,
-                bound,
-                turn: Turn::Call { .. },
-            } => self.watch_failed(now, work, bound, &error),
-            // No call is under way: a late answer to one that was given up.
-            State::Ensuring {
-                turn: Turn::Pause { .. },
-                ..
-            }
-            | State::Updating {
-                turn: Turn::Pause { .. },
-                ..
-            }
-            | State::Reconciling {
-                turn: Turn::Pause { .. },
-                ..
-            }
-            | State::Watching {
-                turn: Turn::Pause { .. },
-                ..
-            }
-            | State::Idle
-            | State::Ended { .. } => (state, Vec::new()),
-        }
-    }
-
-    /// Counts a failed call: `true` when it is the last one allowed.
-    fn too_many(&self, work: &mut Work, error: &ErrorRecord) -> bool {
-        work.errors = work.errors.saturating_add(1);
-        error.retry == Retry::Never || work.errors >= self.policy.max_errors
-    }
-
-    fn ensure_failed(&self, now: Timestamp, mut work: Work, error: &ErrorRecord) -> Next {
-        if self.too_many(&mut work, error) {
-            return self.failed_call(&work, error, None, None);
-        }
-        work.glimpse = Some(Glimpse::of_error(error));
-        let turn = self.retry(now, error);
-        (State::Ensuring { work, turn }, Vec::new())
-    }
-
-    fn write_failed(&self, now: Timestamp, mut work: Work, aim: Aim, error: ErrorRecord) -> Next {
-        // After a call that was given up nobody knows which of the two this answers.
-        let applied = match error.applied {
-            Applied::No if !work.abandoned => Applied::No,
-            Applied::No | Applied::Maybe => Applied::Maybe,
-            Applied::Yes => Applied::Yes,
-        };
-        match (applied, error.kind == ErrorKind::Conflict) {
-            (Applied::No, true) => {
-                work.errors = work.errors.saturating_add(1);
-                work.glimpse = None;
-                self.look(now, work, aim, Doubt::Conflict { error })
-            }
-            (Applied::No, false) => {
-                if self.too_many(&mut work, &error) {
-                    return self.failed_call(&work, &error, None, Some(aim.task_definition));
-                }
-                work.glimpse = Some(Glimpse::of_error(&error));
-                let turn = self.retry(now, &error);
-                (State::Updating { work, aim, turn }, Vec::new())
-            }
-            (Applied::Maybe | Applied::Yes, _) => {
-                work.touched = true;
-                work.errors = work.errors.saturating_add(1);
-                work.glimpse = None;
-                self.look(now, work, aim, Doubt::Lost { at: now, error })
-            }
-        }
-    }
-
-    fn look_failed(
-        &self,
-        now: Timestamp,
-        mut work: Work,
-        aim: Aim,
-        doubt: Doubt,
-        error: &ErrorRecord,
-    ) -> Next {
-        if self.too_many(&mut work, error) {
-            return self.failed_call(&work, error, None, Some(aim.task_definition));
-        }
-        work.glimpse = Some(Glimpse::of_error(error));
-        let turn = self.retry(now, error);
-        (
-            State::Reconciling {
-                work,
-                aim,
-                doubt,
-                turn,
-            },
-            Vec::new(),
-        )
-    }
-
-    fn watch_failed(&self, now: Timestamp, mut work: Work, bound: Bound, error: &ErrorRecord) -> Next {
-        if self.too_many(&mut work, error) {
-            return self.failed_call(&work, error, Some(bound.deployment), Some(bound.task_definition));
-        }
-        let turn = self.retry(now, error);
-        (State::Watching { work, bound, turn }, Vec::new())
-    }
-
-    pub(super) fn elapsed(&self, state: State, now: Timestamp) -> Next {
-        let (work, turn) = match &state {
-            State::Idle | State::Ended { .. } => return (state, Vec::new()),
-            State::Ensuring { work, turn }
-            | State::Updating { work, turn, .. }
-            | State::Reconciling { work, turn, .. }
-            | State::Watching { work, turn, .. } => (work, *turn),
-        };
-        match due(work, turn, now) {
-            Due::NotYet => (state, Vec::new()),
-            Due::GiveUp => self.gave_up(state),
-            Due::Unanswered => self.unanswered(state, now),
-            Due::Go => self.go(state, now),
-        }
-    }
-
-    fn go(&self, state: State, now: Timestamp) -> Next {
-        match state {
-            State::Ensuring { work, .. } => self.ensure(now, work),
-            State::Updating { work, aim, .. } => self.write(now, work, aim),
-            State::Reconciling { work, aim, doubt, .. } => self.look(now, work, aim, doubt),
-            State::Watching { work, bound, .. } => self.watch(now, work, bound),
-            State::Idle | State::Ended { .. } => (state, Vec::new()),
-        }
-    }
-
-    fn unanswered(&self, mut state: State, now: Timestamp) -> Next {
-        let operation = match &mut state {
-            State::Idle | State::Ended { .. } => return (state, Vec::new()),
-            State::Ensuring { work, .. } => {
-                work.abandoned = true;
-                "ensure_revision"
-            }
-            State::Updating { work, .. } => {
-                work.abandoned = true;
-                match &self.spec.target {
-                    Target::Release { .. } => "update_service",
-                    Target::Restore { .. } => "restore",
-                }
-            }
-            State::Reconciling { work, .. } | State::Watching { work, .. } => {
-                work.abandoned = true;
-                judge::SOURCE
-            }
-        };
-        let error = ErrorRecord {
-            kind: ErrorKind::TimedOut,
-            retry: Retry::Later,
-            applied: Applied::Maybe,
-            operation: operation.to_owned(),
-            context: format!("no answer within {}", human(self.policy.answer)),
-            retry_after: None,
-            cause: None,
-        };
-        self.call_failed(state, now, error)
-    }
-
-    fn gave_up(&self, state: State) -> Next {
-        let touched = state.touched();
-        let (mut work, bound, revision) = match state {
-            State::Idle | State::Ended { .. } => return (state, Vec::new()),
-            State::Ensuring { work, .. } => (work, None, None),
-            State::Updating { work, aim, .. } | State::Reconciling { work, aim, .. } => {
-                (work, None, Some(aim.task_definition))
-            }
-            State::Watching { work, bound, .. } => {
-                (work, Some(bound.deployment), Some(bound.task_definition))
-            }
-        };
-        work.touched = touched;
-        let mut text = format!(
-            "service {} was not there within {}",
-            self.spec.service,
-            human(self.policy.give_up)
-        );
-        let mut evidence = Vec::new();
-        if let Some(glimpse) = &work.glimpse {
-            text.push_str(&format!("; last seen: {}", glimpse.text));
-            evidence.clone_from(&glimpse.evidence);
-            if let Some(event) = &glimpse.event {
-                text.push_str(&format!("; last event: {event}"));
-            }
-        }
-        let reason = Reason::new(Cause::DeadlineExceeded, text).with(evidence);
-        self.failed(&work, reason, bound, revision)
-    }
-
-    pub(super) fn abort(&self, state: State) -> Next {
-        match &self.spec.target {
-            // Going back is the safe way already.
-            Target::Restore { .. } => return (state, Vec::new()),
-            Target::Release { .. } => {}
-        }
-        let touched = state.touched();
-        let (deployment, revision, stage) = match state {
-            State::Ended { .. } => return (state, Vec::new()),
-            State::Idle | State::Ensuring { .. } => (None, None, None),
-            State::Updating { aim, .. } | State::Reconciling { aim, .. } => {
-                (None, Some(aim.task_definition), None)
-            }
-            State::Watching { work, bound, .. } => (
-                Some(bound.deployment),
-                Some(bound.task_definition),
-                work.glimpse.and_then(|glimpse| glimpse.stage),
-            ),
-        };
-        ended(Outcome::Failed {
-            reason: Reason::new(
-                Cause::Aborted,
-                format!("the deployment of service {} was aborted", self.spec.service),
-            ),
-            touched,
-            deployment,
-            task_definition: revision,
-            stage,
-        })
-    }
-
-    // Ends.
-
-    fn failed(
-        &self,
-        work: &Work,
-        reason: Reason,
-        deployment: Option<DeploymentId>,
-        task_definition: Option<TaskDefinitionArn>,
-    ) -> Next {
-        ended(Outcome::Failed {
-            reason,
-            touched: work.touched,
-            deployment,
-            task_definition,
-            stage: work.glimpse.as_ref().and_then(|glimpse| glimpse.stage.clone()),
-        })
-    }
-
-    fn failed_bound(&self, work: &Work, reason: Reason, bound: Bound, seen: &ServiceObservation) -> Next {
-        let stage = seen
-            .deployment(&bound.deployment)
-            .and_then(|ours| ours.record.as_ref())
-            .and_then(|record| record.stage.clone())
-            .or_else(|| work.glimpse.as_ref().and_then(|glimpse| glimpse.stage.clone()));
-        ended(Outcome::Failed {
-            reason,
-            touched: work.touched,
-            deployment: Some(bound.deployment),
-            task_definition: Some(bound.task_definition),
-            stage,
-        })
-    }
-
-    fn failed_call(
-        &self,
-        work: &Work,
-        error: &ErrorRecord,
-        deployment: Option<DeploymentId>,
-        task_definition: Option<TaskDefinitionArn>,
-    ) -> Next {
-        let cause = match error.kind {
-            ErrorKind::PermissionDenied => Cause::PermissionDenied,
-            ErrorKind::NotFound
-            | ErrorKind::AlreadyExists
-            | ErrorKind::Conflict
-            | ErrorKind::InvalidRequest
-            | ErrorKind::Throttled
-            | ErrorKind::Unavailable
-            | ErrorKind::TimedOut
-            | ErrorKind::Unsupported
-            | ErrorKind::Unexpected => Cause::CallFailed,
-        };
-        let mut text = format!("service {}: {error}", self.spec.service);
-        if work.errors > 1 {
-            text.push_str(&format!(" ({} failed calls in a row)", work.errors));
-        }
-        let mut evidence = Vec::new();
-        if let Some(glimpse) = work.glimpse.as_ref().filter(|_| deployment.is_some()) {
-            text.push_str(&format!("; last seen: {}", glimpse.text));
-            evidence.clone_from(&glimpse.evidence);
-        }
-        let reason = Reason::new(cause, text).with(evidence);
-        self.failed(work, reason, deployment, task_definition)
-    }
-
     /// The digests to judge by: on the way back those that were captured.
     fn images(&self) -> &Images {
         match &self.spec.target {
@@ -701,10 +377,6 @@ impl Deployment {
             Target::Restore { point, .. } => point.desired.min(1),
         }
     }
-}
-
-fn ended(outcome: Outcome) -> Next {
-    (State::Ended { outcome }, Vec::new())
 }
 
 /// Ties us to one deployment. From here on we answer for it, so the service counts as touched.
@@ -731,25 +403,4 @@ fn bind(
         written: work.asked_at.is_some(),
     };
     (work, bound)
-}
-
-impl Glimpse {
-    fn of(text: String, stage: Option<Stage>, seen: &ServiceObservation) -> Self {
-        let last = seen.events.last();
-        Self {
-            text,
-            stage,
-            event: last.map(|event| event.detail.clone()),
-            evidence: last.cloned().into_iter().collect(),
-        }
-    }
-
-    fn of_error(error: &ErrorRecord) -> Self {
-        Self {
-            text: error.to_string(),
-            stage: None,
-            event: None,
-            evidence: Vec::new(),
-        }
-    }
 }

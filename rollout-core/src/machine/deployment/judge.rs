@@ -5,12 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::success::{proof, unmet};
+use super::wording::{described, progress};
 use super::{Foreign, Policy};
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::{DeploymentId, ServiceName, TaskDefinitionArn};
 use crate::service::{
-    DeploymentObservation, DeploymentRecord, Images, RecordStatus, RolloutState, RunningTask,
-    ServiceObservation, ServiceStatus, Stage, StoppedTask,
+    DeploymentObservation, DeploymentRecord, Images, RecordStatus, RolloutState, ServiceObservation,
+    ServiceStatus, Stage, StoppedTask,
 };
 use crate::time::Timestamp;
 
@@ -86,7 +88,7 @@ pub(super) fn judge(known: &Known<'_>, seen: &ServiceObservation) -> Judgement {
     }
     let recent = seen.at < known.bound.visible_at.after(known.policy.stale_reads);
     if let Some(reason) = gone(known.service, seen) {
-        // A service that has just been written to may be missing from a stale read; one that is being deleted is a fact.
+        // A stale read may miss a service that was just written to; one that is being deleted is a fact.
         return if recent && seen.status == ServiceStatus::Missing {
             Judgement::NotYetVisible { text: reason.text }
         } else {
@@ -324,90 +326,6 @@ fn stopped(record: &DeploymentRecord) -> bool {
     matches!(record.status, RecordStatus::StopRequested | RecordStatus::Stopped)
 }
 
-/// The first clause of invariant I-12 that does not hold; `None` when all do.
-fn unmet(known: &Known<'_>, seen: &ServiceObservation, ours: &DeploymentObservation) -> Option<String> {
-    if let ServiceStatus::Other(word) = &seen.status {
-        return Some(format!("the service is {word}"));
-    }
-    unfinished(ours)
-        .or_else(|| uneven(known, seen, ours))
-        .or_else(|| foreign_tasks(known, seen))
-}
-
-/// Why the platform has not finished. Without a record only `COMPLETED` counts; with one, the record must say so too.
-/// A platform that tells neither (ECS tells no rollout state behind a Classic Load Balancer) is never taken for done.
-fn unfinished(ours: &DeploymentObservation) -> Option<String> {
-    match (&ours.rollout, ours.record.as_ref().map(|record| &record.status)) {
-        (RolloutState::Completed, None)
-        | (RolloutState::Completed | RolloutState::Other(_), Some(RecordStatus::Successful)) => None,
-        (RolloutState::InProgress, _) => Some("the deployment is in progress".to_owned()),
-        (RolloutState::Failed, _) => Some("the deployment has failed".to_owned()),
-        (RolloutState::Other(word), None) => Some(format!(
-            "the platform keeps no record of the deployment and calls its rollout `{word}`"
-        )),
-        (RolloutState::Completed | RolloutState::Other(_), Some(status)) => {
-            Some(format!("the record of the deployment is {}", status_name(status)))
-        }
-    }
-}
-
-fn uneven(known: &Known<'_>, seen: &ServiceObservation, ours: &DeploymentObservation) -> Option<String> {
-    if seen.desired < known.least {
-        return Some("the service wants no tasks".to_owned());
-    }
-    if ours.desired != seen.desired {
-        return Some(format!(
-            "the deployment wants {} tasks, the service {}",
-            ours.desired, seen.desired
-        ));
-    }
-    if ours.running != ours.desired || seen.running != seen.desired {
-        return Some(format!(
-            "{} tasks of the deployment and {} of the service run, {} are wanted",
-            ours.running, seen.running, seen.desired
-        ));
-    }
-    if ours.pending > 0 || seen.pending > 0 {
-        return Some(format!(
-            "{} tasks are on their way",
-            ours.pending.max(seen.pending)
-        ));
-    }
-    seen.deployments
-        .iter()
-        .find(|other| other.id != ours.id && other.running > 0)
-        .map(|other| format!("{} tasks of {} still run", other.running, other.id))
-}
-
-/// Counts may be right and the tasks wrong: each running task is asked for its revision and digests.
-fn foreign_tasks(known: &Known<'_>, seen: &ServiceObservation) -> Option<String> {
-    let wrong = |task: &RunningTask| {
-        if task.task_definition != known.bound.task_definition {
-            return Some(format!("task {} runs {}", task.task, task.task_definition));
-        }
-        known
-            .images
-            .iter()
-            .find_map(|(container, digest)| match task.images.get(container) {
-                Some(shown) if shown == digest => None,
-                Some(shown) => Some(format!(
-                    "container {container} of task {} runs {}",
-                    task.task,
-                    shown.short()
-                )),
-                None => Some(format!(
-                    "container {container} of task {} shows no digest",
-                    task.task
-                )),
-            })
-    };
-    if let Some(text) = seen.tasks.iter().find_map(wrong) {
-        return Some(text);
-    }
-    let listed = u32::try_from(seen.tasks.len()).unwrap_or(u32::MAX);
-    (listed != seen.desired).then(|| format!("{listed} of {} running tasks are listed", seen.desired))
-}
-
 /// Tasks of ours that stopped as failures, oldest first.
 fn failures<'a>(
     known: &Known<'_>,
@@ -515,25 +433,6 @@ fn platform_reason(
     Reason::new(cause, text).with(evidence)
 }
 
-/// A deployment as evidence.
-fn described(seen: &ServiceObservation, deployment: &DeploymentObservation) -> Evidence {
-    let mut detail = format!(
-        "{:?} {}, rollout {}, {}/{} running",
-        deployment.role,
-        deployment.task_definition,
-        rollout_name(&deployment.rollout),
-        deployment.running,
-        deployment.desired,
-    );
-    if let Some(record) = &deployment.record {
-        detail.push_str(&format!(", record {}", status_name(&record.status)));
-    }
-    if let Some(reason) = &deployment.reason {
-        detail.push_str(&format!(": {reason}"));
-    }
-    Evidence::new(seen.at, SOURCE, deployment.id.as_str(), detail)
-}
-
 /// Someone else's deployment, with all that is listed as evidence.
 pub(super) fn foreign(
     service: &ServiceName,
@@ -553,76 +452,5 @@ pub(super) fn foreign(
     }
 }
 
-/// What a success rests on: the deployment, and one line per container for all tasks (they agree, or it were none).
-fn proof(known: &Known<'_>, seen: &ServiceObservation, ours: &DeploymentObservation) -> Vec<Evidence> {
-    let service = known.service.as_str();
-    let images = known.images.iter().map(|(container, digest)| {
-        let detail = format!(
-            "{} of {} running tasks show {digest} for container {container}",
-            seen.tasks.len(),
-            seen.desired
-        );
-        Evidence::new(seen.at, SOURCE, service, detail)
-    });
-    core::iter::once(described(seen, ours)).chain(images).collect()
-}
-
-/// How far it is, in one fragment: `2/3 running, 1 pending, stage SCALE_UP`.
-pub(super) fn progress(seen: &ServiceObservation, ours: &DeploymentObservation) -> String {
-    let mut text = format!("{}/{} running", ours.running, ours.desired);
-    for (count, word) in [(ours.pending, "pending"), (ours.failed, "failed")] {
-        if count > 0 {
-            text.push_str(&format!(", {count} {word}"));
-        }
-    }
-    let old = seen.running.saturating_sub(ours.running);
-    if old > 0 {
-        text.push_str(&format!(", {old} old"));
-    }
-    if let Some(stage) = ours.record.as_ref().and_then(|record| record.stage.as_ref()) {
-        text.push_str(&format!(", stage {}", stage_name(stage)));
-    }
-    text
-}
-
-/// The platform's word for a stage.
-fn stage_name(stage: &Stage) -> &str {
-    match stage {
-        Stage::ReconcileService => "RECONCILE_SERVICE",
-        Stage::PreScaleUp => "PRE_SCALE_UP",
-        Stage::ScaleUp => "SCALE_UP",
-        Stage::PostScaleUp => "POST_SCALE_UP",
-        Stage::TestTrafficShift => "TEST_TRAFFIC_SHIFT",
-        Stage::PostTestTrafficShift => "POST_TEST_TRAFFIC_SHIFT",
-        Stage::PreProductionTrafficShift => "PRE_PRODUCTION_TRAFFIC_SHIFT",
-        Stage::ProductionTrafficShift => "PRODUCTION_TRAFFIC_SHIFT",
-        Stage::PostProductionTrafficShift => "POST_PRODUCTION_TRAFFIC_SHIFT",
-        Stage::BakeTime => "BAKE_TIME",
-        Stage::CleanUp => "CLEAN_UP",
-        Stage::Other(word) => word,
-    }
-}
-
-fn status_name(status: &RecordStatus) -> &str {
-    match status {
-        RecordStatus::Pending => "PENDING",
-        RecordStatus::InProgress => "IN_PROGRESS",
-        RecordStatus::StopRequested => "STOP_REQUESTED",
-        RecordStatus::Stopped => "STOPPED",
-        RecordStatus::Successful => "SUCCESSFUL",
-        RecordStatus::RollbackRequested => "ROLLBACK_REQUESTED",
-        RecordStatus::RollbackInProgress => "ROLLBACK_IN_PROGRESS",
-        RecordStatus::RollbackSuccessful => "ROLLBACK_SUCCESSFUL",
-        RecordStatus::RollbackFailed => "ROLLBACK_FAILED",
-        RecordStatus::Other(word) => word,
-    }
-}
-
-fn rollout_name(state: &RolloutState) -> &str {
-    match state {
-        RolloutState::InProgress => "IN_PROGRESS",
-        RolloutState::Completed => "COMPLETED",
-        RolloutState::Failed => "FAILED",
-        RolloutState::Other(word) => word,
-    }
-}
+#[cfg(test)]
+mod tests;

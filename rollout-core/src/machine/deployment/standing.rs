@@ -29,7 +29,8 @@ pub(super) struct Question<'a> {
     pub(super) target: &'a Target,
     /// The revision that the target brings.
     pub(super) revision: &'a TaskDefinitionArn,
-    /// When we first wrote, if that may have taken effect. Deployments made before, less `slack` between two clocks, are not ours.
+    /// When we first wrote, if that may have taken effect. What was made before, less `slack` between two clocks, is
+    /// not ours.
     pub(super) asked_at: Option<Timestamp>,
     /// Before this moment a look may be a stale read.
     pub(super) fresh_from: Timestamp,
@@ -74,8 +75,8 @@ fn before_release(
     if assumes == Some(&primary.id) {
         return Standing::Writable(Some(primary.id.clone()));
     }
-    // Our deployment may have come and been replaced already: then it is judged, not overlooked. One that an earlier run
-    // left behind under the same revision is older than our write.
+    // Our deployment may have come and been replaced already: then it is judged, not overlooked. One that an earlier
+    // run left behind under the same revision is older than our write.
     let replaced = question.asked_at.and_then(|asked_at| {
         seen.deployments.iter().find(|deployment| {
             deployment.task_definition == *question.revision

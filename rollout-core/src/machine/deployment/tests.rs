@@ -1,1 +1,6 @@
+//! Tests of the machine. Those of the judge are in `judge/tests.rs`.
 
+pub(super) mod fixture;
+mod properties;
+mod scripts;
+mod transitions;

@@ -248,6 +248,18 @@ impl Tally {
         self.answered(spec, now, not_before);
     }
 
+    /// An error that nobody waits for: it was counted when its time to be answered ended. The answer taken in its place may
+    /// have been a late one of an earlier call, so it still breaks the run of passes.
+    pub(super) fn count_late_error(&mut self, spec: &ProbeSpec, now: Timestamp, error: &ErrorRecord) {
+        self.passes = 0;
+        self.unknown = Some(Evidence::new(
+            now,
+            error.operation.as_str(),
+            spec.name.as_str(),
+            error.to_string(),
+        ));
+    }
+
     /// Breaks the run of passes when nobody has looked for longer than the schedule allows.
     pub(super) fn expire(&mut self, spec: &ProbeSpec, answer: Duration, now: Timestamp) {
         let limit = spec

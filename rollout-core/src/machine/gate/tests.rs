@@ -321,6 +321,28 @@ fn a_probe_that_never_answers_is_an_error_of_its_source_and_counted_once() {
 }
 
 #[test]
+fn a_late_pass_does_not_hide_the_error_of_the_next_call() {
+    let mut walk = Walk::new(Gate::new(one()));
+    walk.give(at(10), Event::Start).unwrap();
+    walk.give(at(15), Event::Elapsed).unwrap();
+    walk.give(at(19), Event::Elapsed).unwrap();
+    walk.give(at(25), Event::Elapsed).unwrap();
+    // The first call's answer comes at last, then the second call's: they cannot be told apart.
+    walk.give(at(26), sample("a", at(15), Verdict::Pass)).unwrap();
+    walk.give(at(27), failed("a", ErrorKind::Unavailable)).unwrap();
+    walk.give(at(35), Event::Elapsed).unwrap();
+    walk.give(at(35), sample("a", at(35), Verdict::Pass)).unwrap();
+    assert_eq!(
+        walk.machine.state_kind(),
+        StateKind::Sampling,
+        "two passes with an error between them"
+    );
+    walk.give(at(45), Event::Elapsed).unwrap();
+    walk.give(at(45), sample("a", at(45), Verdict::Pass)).unwrap();
+    assert_eq!(walk.machine.state_kind(), StateKind::Baking);
+}
+
+#[test]
 fn a_retry_waits_as_long_as_it_is_told() {
     let mut walk = Walk::new(Gate::new(one()));
     walk.give(at(10), Event::Start).unwrap();
@@ -636,7 +658,9 @@ fn a_spec_that_cannot_work_is_refused_and_would_never_pass() {
         let mut odd = one();
         odd.condition = condition;
         odd.probes[0].successes = 0;
+        odd.probes[0].failures = 1_000;
         assert!(!passed(&drive(&odd, &constant(Verdict::Unknown))));
+        assert!(!passed(&drive(&odd, &constant(Verdict::Fail))));
     }
 }
 

@@ -1,0 +1,519 @@
+//! What a service looks like: the service, its deployments and their records, its tasks, why tasks stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ecs::types::{CreatedAt, DesiredStatus, Service, ServiceDeployment, Task};
+use aws_smithy_types::DateTime;
+use rollout_core::error::{Error, ErrorKind};
+use rollout_core::evidence::Evidence;
+use rollout_core::id::{DeploymentId, ServiceName, TaskArn, TaskDefinitionArn};
+use rollout_core::service::{
+    DeploymentObservation, DeploymentRecord, DeploymentRole, RecordStatus, RolloutState, RunningTask,
+    ServiceObservation, ServiceStatus, StoppedTask,
+};
+use rollout_core::time::Timestamp;
+
+use super::stop::Kind;
+use super::{
+    DESCRIBE_RECORDS, DESCRIBE_SERVICE_REVISIONS, DESCRIBE_SERVICES, DESCRIBE_TASKS, EcsEnvironment,
+    LIST_RECORDS, LIST_TASKS, map,
+};
+use crate::error::from_sdk;
+use crate::page::Pages;
+
+/// Service events that are carried; ECS keeps 100.
+const EVENTS: usize = 20;
+/// Stopped tasks that are carried, the newest.
+const STOPPED: usize = 100;
+/// DescribeTasks takes 100 tasks a call (Amazon ECS API, "DescribeTasks").
+const TASKS_A_CALL: usize = 100;
+/// ListTasks gives 100 a page; a service has 5,000 tasks at most (AWS, "Amazon ECS service quotas").
+const TASK_PAGES: usize = 60;
+/// DescribeServiceDeployments and DescribeServiceRevisions take 20 a call.
+const RECORDS_A_CALL: usize = 20;
+/// Pages of records of one day.
+const RECORD_PAGES: usize = 20;
+/// How long before the oldest deployment in sight a record may have begun that still matters: the deployment that a
+/// rollback makes is newer than the record that it ends.
+const LOOK_BACK_MILLIS: u64 = 86_400_000;
+/// A record and its deployment are made by one call.
+const SAME_MOMENT_MILLIS: u64 = 60_000;
+/// Failed tasks whose log is read in one observation.
+const LOGS: usize = 3;
+
+/// A record with the revision that it brings.
+struct Record {
+    brings: Option<TaskDefinitionArn>,
+    created_at: Timestamp,
+    record: DeploymentRecord,
+}
+
+impl EcsEnvironment {
+    pub(super) async fn observe(&self, service: &ServiceName) -> Result<ServiceObservation, Error> {
+        let at = (self.now)();
+        let Some(found) = self.describe_service(service).await? else {
+            return Ok(missing(at));
+        };
+        let status = match found.status().unwrap_or_default() {
+            "ACTIVE" => ServiceStatus::Active,
+            "DRAINING" => ServiceStatus::Draining,
+            // A deleted service stays visible for a while (Amazon ECS API, "Service": `status`).
+            "INACTIVE" => return Ok(missing(at)),
+            other => ServiceStatus::Other(other.to_owned()),
+        };
+        let mut deployments = found
+            .deployments()
+            .iter()
+            .map(map::deployment)
+            .collect::<Result<Vec<_>, _>>()?;
+        let records = self.records(service, &deployments).await?;
+        let (tasks, stopped) = self.tasks(service).await?;
+        let gone = self.attach(records, &mut deployments, &stopped);
+        deployments.extend(gone);
+        Ok(ServiceObservation {
+            at,
+            status,
+            desired: map::count(found.desired_count()),
+            running: map::count(found.running_count()),
+            pending: map::count(found.pending_count()),
+            deployments,
+            tasks,
+            stopped,
+            events: events(&found, service, at),
+        })
+    }
+
+    /// `None` when ECS says that it is missing; that comes in `failures`, with HTTP 200.
+    pub(super) async fn describe_service(&self, service: &ServiceName) -> Result<Option<Service>, Error> {
+        let answer = self
+            .client
+            .describe_services()
+            .cluster(&self.cluster)
+            .services(service.as_str())
+            .send()
+            .await
+            .map_err(|error| {
+                from_sdk(
+                    DESCRIBE_SERVICES,
+                    format_args!("service {service} of cluster {}", self.cluster),
+                    false,
+                    error,
+                )
+            })?;
+        if let Some(found) = answer.services.unwrap_or_default().into_iter().next() {
+            return Ok(Some(found));
+        }
+        match answer.failures.unwrap_or_default().first() {
+            Some(failure) if failure.reason() != Some("MISSING") => Err(failed(
+                DESCRIBE_SERVICES,
+                service.as_str(),
+                failure.reason(),
+                failure.detail(),
+            )),
+            _ => Ok(None),
+        }
+    }
+
+    /// The records of the deployments in sight, and of those that left a moment ago.
+    async fn records(
+        &self,
+        service: &ServiceName,
+        deployments: &[DeploymentObservation],
+    ) -> Result<Vec<Record>, Error> {
+        let Some(oldest) = deployments.iter().map(|d| d.created_at).min() else {
+            return Ok(Vec::new());
+        };
+        let Some(arns) = self.list_records(service, oldest).await? else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for chunk in arns.chunks(RECORDS_A_CALL) {
+            let answer = self
+                .client
+                .describe_service_deployments()
+                .set_service_deployment_arns(Some(chunk.to_vec()))
+                .send()
+                .await
+                .map_err(|error| {
+                    from_sdk(DESCRIBE_RECORDS, format_args!("service {service}"), false, error)
+                })?;
+            found.extend(answer.service_deployments.unwrap_or_default());
+        }
+        let wanted = found
+            .iter()
+            .flat_map(|record| [target(record), back_to(record)])
+            .flatten()
+            .map(str::to_owned)
+            .collect();
+        let brings = self.service_revisions(wanted).await?;
+        found
+            .iter()
+            .map(|found| {
+                let mut record = map::record(found)?;
+                record.rolled_back_to = back_to(found).and_then(|arn| brings.get(arn).cloned());
+                Ok(Record {
+                    brings: target(found).and_then(|arn| brings.get(arn).cloned()),
+                    created_at: map::opt_time(found.created_at()).unwrap_or_default(),
+                    record,
+                })
+            })
+            .collect()
+    }
+
+    /// The newest, as many as are described in one call.
+    ///
+    /// `None` where the endpoint has no such operation (emulators): the records are then unknown, which is not "none".
+    async fn list_records(
+        &self,
+        service: &ServiceName,
+        oldest: Timestamp,
+    ) -> Result<Option<Vec<String>>, Error> {
+        let after = i64::try_from(oldest.as_millis().saturating_sub(LOOK_BACK_MILLIS)).unwrap_or(0);
+        let range = CreatedAt::builder().after(DateTime::from_millis(after)).build();
+        let mut pages = Pages::new(LIST_RECORDS, RECORD_PAGES);
+        let mut token = None;
+        let mut found = Vec::new();
+        loop {
+            let answer = self
+                .client
+                .list_service_deployments()
+                .cluster(&self.cluster)
+                .service(service.as_str())
+                .created_at(range.clone())
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| from_sdk(LIST_RECORDS, format_args!("service {service}"), false, error));
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) if error.kind == ErrorKind::Unsupported => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            found.extend(answer.service_deployments.unwrap_or_default());
+            token = pages.next(answer.next_token)?;
+            if token.is_none() {
+                found.sort_by_key(|brief| core::cmp::Reverse(map::opt_time(brief.created_at())));
+                found.truncate(RECORDS_A_CALL);
+                let arns = found.into_iter().filter_map(|brief| brief.service_deployment_arn);
+                return Ok(Some(arns.collect()));
+            }
+        }
+    }
+
+    /// The task definitions of service revisions. They never change, so each is read once.
+    async fn service_revisions(
+        &self,
+        wanted: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, TaskDefinitionArn>, Error> {
+        let mut known: BTreeMap<_, _> = self.recall(|memory| {
+            wanted
+                .iter()
+                .filter_map(|arn| Some((arn.clone(), memory.service_revisions.get(arn)?.clone())))
+                .collect()
+        });
+        let unknown: Vec<_> = wanted
+            .into_iter()
+            .filter(|arn| !known.contains_key(arn))
+            .collect();
+        for chunk in unknown.chunks(RECORDS_A_CALL) {
+            let answer = self
+                .client
+                .describe_service_revisions()
+                .set_service_revision_arns(Some(chunk.to_vec()))
+                .send()
+                .await
+                .map_err(|error| from_sdk(DESCRIBE_SERVICE_REVISIONS, "service revisions", false, error))?;
+            for revision in answer.service_revisions() {
+                if let (Some(arn), Some(definition)) =
+                    (revision.service_revision_arn(), revision.task_definition())
+                    && let Ok(definition) = TaskDefinitionArn::new(definition)
+                {
+                    known.insert(arn.to_owned(), definition);
+                }
+            }
+        }
+        self.remember(|memory| {
+            memory.service_revisions.extend(
+                known
+                    .iter()
+                    .map(|(arn, definition)| (arn.clone(), definition.clone())),
+            );
+        });
+        Ok(known)
+    }
+
+    /// Gives each deployment its record: the one that brings the same revision and was made at the same moment. ECS names
+    /// neither in the other. A record whose deployment has left `deployments` (a rollback ends so) stays visible as an
+    /// INACTIVE deployment, if its id is known: from an earlier look, or from the tasks that it started.
+    fn attach(
+        &self,
+        records: Vec<Record>,
+        deployments: &mut [DeploymentObservation],
+        stopped: &[StoppedTask],
+    ) -> Vec<DeploymentObservation> {
+        let mut gone = Vec::new();
+        for record in records {
+            let apart =
+                |d: &DeploymentObservation| d.created_at.as_millis().abs_diff(record.created_at.as_millis());
+            let arn = record.record.arn.as_str().to_owned();
+            let remembered = self.recall(|memory| memory.records.get(&arn).cloned());
+            let own = deployments
+                .iter_mut()
+                .filter(|d| d.record.is_none())
+                .filter(|d| match &remembered {
+                    Some(id) => &d.id == id,
+                    None => {
+                        Some(&d.task_definition) == record.brings.as_ref() && apart(d) <= SAME_MOMENT_MILLIS
+                    }
+                })
+                .min_by_key(|d| apart(d));
+            if let Some(own) = own {
+                let id = own.id.clone();
+                own.record = Some(record.record);
+                self.remember(|memory| {
+                    memory.records.insert(arn, id);
+                });
+            } else if ended_badly(&record.record.status)
+                && let Some(brings) = &record.brings
+                && let Some(id) = remembered.or_else(|| started_tasks(brings, deployments, stopped))
+            {
+                gone.push(left(id, brings.clone(), record));
+            }
+        }
+        gone
+    }
+
+    async fn tasks(&self, service: &ServiceName) -> Result<(Vec<RunningTask>, Vec<StoppedTask>), Error> {
+        let running = self.list_tasks(service, DesiredStatus::Running).await?;
+        let ended = self.list_tasks(service, DesiredStatus::Stopped).await?;
+        let (mut stopped, unknown): (Vec<_>, Vec<_>) = self.recall(|memory| {
+            let mut stopped = Vec::new();
+            let mut unknown = Vec::new();
+            for arn in ended {
+                match memory.stopped.get(&arn) {
+                    Some(task) => stopped.push(task.clone()),
+                    None => unknown.push(arn),
+                }
+            }
+            (stopped, unknown)
+        });
+        let mut tasks = Vec::new();
+        for task in self.describe_tasks(&running).await? {
+            if task.last_status() == Some("RUNNING") {
+                tasks.push(self.running_task(&task).await?);
+            }
+        }
+        let mut logs = LOGS;
+        let mut ended = self.describe_tasks(&unknown).await?;
+        // Newest first, so that the logs that are read are the newest ones.
+        ended.sort_by_key(|task| core::cmp::Reverse(map::opt_time(task.stopped_at())));
+        for task in ended {
+            stopped.extend(self.stopped_task(&task, Kind::Service, &mut logs).await?);
+        }
+        stopped.sort_by(|a, b| (a.stopped_at, &a.task).cmp(&(b.stopped_at, &b.task)));
+        let skip = stopped.len().saturating_sub(STOPPED);
+        Ok((tasks, stopped.split_off(skip)))
+    }
+
+    async fn list_tasks(&self, service: &ServiceName, desired: DesiredStatus) -> Result<Vec<String>, Error> {
+        let mut pages = Pages::new(LIST_TASKS, TASK_PAGES);
+        let mut token = None;
+        let mut arns = Vec::new();
+        loop {
+            let answer = self
+                .client
+                .list_tasks()
+                .cluster(&self.cluster)
+                .service_name(service.as_str())
+                .desired_status(desired.clone())
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| from_sdk(LIST_TASKS, format_args!("service {service}"), false, error))?;
+            arns.extend(answer.task_arns.unwrap_or_default());
+            token = pages.next(answer.next_token)?;
+            if token.is_none() {
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// Tasks that ECS has forgotten between the list and this call are left out.
+    pub(super) async fn describe_tasks(&self, arns: &[String]) -> Result<Vec<Task>, Error> {
+        let mut tasks = Vec::new();
+        for chunk in arns.chunks(TASKS_A_CALL) {
+            let answer = self
+                .client
+                .describe_tasks()
+                .cluster(&self.cluster)
+                .set_tasks(Some(chunk.to_vec()))
+                .send()
+                .await
+                .map_err(|error| {
+                    from_sdk(
+                        DESCRIBE_TASKS,
+                        format_args!("cluster {}", self.cluster),
+                        false,
+                        error,
+                    )
+                })?;
+            if let Some(failure) = answer.failures().iter().find(|f| f.reason() != Some("MISSING")) {
+                let subject = failure.arn().unwrap_or("a task");
+                return Err(failed(
+                    DESCRIBE_TASKS,
+                    subject,
+                    failure.reason(),
+                    failure.detail(),
+                ));
+            }
+            tasks.extend(answer.tasks.unwrap_or_default());
+        }
+        Ok(tasks)
+    }
+
+    async fn running_task(&self, task: &Task) -> Result<RunningTask, Error> {
+        let definition = task.task_definition_arn().unwrap_or_default();
+        let revision = self.revision(definition).await?;
+        Ok(RunningTask {
+            task: map::id(DESCRIBE_TASKS, "task ARN", task.task_arn(), TaskArn::new)?,
+            task_definition: map::id(
+                DESCRIBE_TASKS,
+                "task definition",
+                Some(definition),
+                TaskDefinitionArn::new,
+            )?,
+            images: map::images(task.containers(), revision.as_deref()),
+            started_by: started_by(task),
+            started_at: map::opt_time(task.started_at()),
+        })
+    }
+}
+
+/// The deployment that started a task. ECS writes its id there; emulators write other things.
+pub(super) fn started_by(task: &Task) -> Option<DeploymentId> {
+    task.started_by()
+        .filter(|text| text.starts_with("ecs-svc/"))
+        .and_then(|text| DeploymentId::new(text).ok())
+}
+
+fn target(record: &ServiceDeployment) -> Option<&str> {
+    record
+        .target_service_revision()
+        .and_then(|revision| revision.arn())
+}
+
+fn back_to(record: &ServiceDeployment) -> Option<&str> {
+    record
+        .rollback()
+        .and_then(|rollback| rollback.service_revision_arn())
+}
+
+/// The one deployment that is not in sight and has started tasks of this revision.
+fn started_tasks(
+    brings: &TaskDefinitionArn,
+    deployments: &[DeploymentObservation],
+    stopped: &[StoppedTask],
+) -> Option<DeploymentId> {
+    let ids: BTreeSet<_> = stopped
+        .iter()
+        .filter(|task| &task.task_definition == brings)
+        .filter_map(|task| task.started_by.as_ref())
+        .filter(|id| deployments.iter().all(|d| &d.id != *id))
+        .collect();
+    match (ids.len(), ids.first()) {
+        (1, Some(id)) => Some((*id).clone()),
+        _ => None,
+    }
+}
+
+/// One that has not gone, or was not brought, to its end: it is not obvious from what is left in sight.
+fn ended_badly(status: &RecordStatus) -> bool {
+    match status {
+        RecordStatus::StopRequested
+        | RecordStatus::Stopped
+        | RecordStatus::RollbackRequested
+        | RecordStatus::RollbackInProgress
+        | RecordStatus::RollbackSuccessful
+        | RecordStatus::RollbackFailed => true,
+        RecordStatus::Pending
+        | RecordStatus::InProgress
+        | RecordStatus::Successful
+        | RecordStatus::Other(_) => false,
+    }
+}
+
+/// A deployment of which only the record is left.
+fn left(id: DeploymentId, task_definition: TaskDefinitionArn, record: Record) -> DeploymentObservation {
+    let rollout = match &record.record.status {
+        RecordStatus::Successful => RolloutState::Completed,
+        RecordStatus::Pending | RecordStatus::InProgress => RolloutState::InProgress,
+        RecordStatus::StopRequested
+        | RecordStatus::Stopped
+        | RecordStatus::RollbackRequested
+        | RecordStatus::RollbackInProgress
+        | RecordStatus::RollbackSuccessful
+        | RecordStatus::RollbackFailed => RolloutState::Failed,
+        RecordStatus::Other(word) => RolloutState::Other(word.clone()),
+    };
+    DeploymentObservation {
+        id,
+        task_definition,
+        role: DeploymentRole::Inactive,
+        rollout,
+        reason: record.record.reason.clone(),
+        desired: 0,
+        running: 0,
+        pending: 0,
+        failed: 0,
+        created_at: record.created_at,
+        record: Some(record.record),
+    }
+}
+
+fn missing(at: Timestamp) -> ServiceObservation {
+    ServiceObservation {
+        at,
+        status: ServiceStatus::Missing,
+        desired: 0,
+        running: 0,
+        pending: 0,
+        deployments: Vec::new(),
+        tasks: Vec::new(),
+        stopped: Vec::new(),
+        events: Vec::new(),
+    }
+}
+
+/// ECS gives the newest first.
+fn events(found: &Service, service: &ServiceName, at: Timestamp) -> Vec<Evidence> {
+    let mut events: Vec<_> = found
+        .events()
+        .iter()
+        .take(EVENTS)
+        .map(|event| {
+            let when = map::opt_time(event.created_at()).unwrap_or(at);
+            Evidence::new(
+                when,
+                "ecs:DescribeServices event",
+                service.as_str(),
+                event.message().unwrap_or_default(),
+            )
+        })
+        .collect();
+    events.reverse();
+    events
+}
+
+/// What comes in `failures`, with HTTP 200.
+pub(super) fn failed(operation: &str, subject: &str, reason: Option<&str>, detail: Option<&str>) -> Error {
+    let reason = reason.unwrap_or("no reason given");
+    let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+    let kind = match reason {
+        "MISSING" => ErrorKind::NotFound,
+        text if text.starts_with("RESOURCE:") || text.starts_with("CAPACITY") || text == "AGENT" => {
+            ErrorKind::Unavailable
+        }
+        _ => ErrorKind::Unexpected,
+    };
+    Error::new(kind, operation, format!("{subject}: {reason}{detail}"))
+}

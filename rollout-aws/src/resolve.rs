@@ -1,0 +1,44 @@
+//! Names to addresses, once and visibly: what is connected to is what was looked up and checked.
+
+use core::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use async_trait::async_trait;
+
+/// Looks a host name up. Nothing is cached here: every call is one look-up.
+#[async_trait]
+pub trait Resolve: Send + Sync {
+    /// The addresses of a host, each with `port`. A host without any address is an error or an empty list.
+    ///
+    /// # Errors
+    /// What the resolver says.
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+}
+
+/// The operating system's resolver.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemResolver;
+
+#[async_trait]
+impl Resolve for SystemResolver {
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        // An address literal needs no look-up.
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let mut found: Vec<SocketAddr> = Vec::new();
+        for address in tokio::net::lookup_host((host, port)).await? {
+            if !found.contains(&address) {
+                found.push(address);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl fmt::Debug for dyn Resolve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolve")
+    }
+}

@@ -1,1 +1,0 @@
-//! The whole release. (Being written.)

@@ -1,0 +1,487 @@
+//! The stages that change something, and the way back.
+
+use std::collections::BTreeMap;
+
+use super::check::PROCEED;
+use super::work::{Child, Signal, Work};
+use super::{Action, Effect, End, Event, LeftAt, Outcome, State, Superseding};
+use crate::evidence::{Cause, Reason};
+use crate::id::{RepositoryName, ServiceName, StepId};
+use crate::image::ImageRef;
+use crate::machine::cutover::{self, Cutover, Goal};
+use crate::machine::deployment::{self, Deployment, Target};
+use crate::machine::gate::Gate;
+use crate::machine::task::OneOff;
+use crate::machine::unwind::{self, Unwind};
+use crate::machine::{Machine, unwind::start};
+use crate::plan::{CutoverPlan, GatePlan, RolloutPlan, ServicePlan, TaskPlan, When, step};
+use crate::probe::Subject;
+use crate::service::{Captured, Images, RevisionSpec, TaskSpec};
+use crate::time::Timestamp;
+
+/// Everything has been read: the images may be copied.
+pub(super) fn promote(plan: &RolloutPlan, mut work: Box<Work>, now: Timestamp) -> (State, Vec<Effect>) {
+    work.give_up = None;
+    let steps: Vec<StepId> = work.children.keys().cloned().collect();
+    let effects = steps
+        .into_iter()
+        .flat_map(|step| work.give(Event::Promotion { step, event: PROCEED }, now))
+        .collect();
+    after(plan, work, effects, now, promoted)
+}
+
+pub(super) fn promoting(
+    plan: &RolloutPlan,
+    work: Box<Work>,
+    now: Timestamp,
+    event: Event,
+) -> (State, Vec<Effect>) {
+    take(plan, work, now, event, promoted)
+}
+
+pub(super) fn changing(
+    plan: &RolloutPlan,
+    work: Box<Work>,
+    now: Timestamp,
+    event: Event,
+) -> (State, Vec<Effect>) {
+    take(plan, work, now, event, change)
+}
+
+/// Gives the event to what it is for, books what has ended, and goes on.
+fn take(
+    plan: &RolloutPlan,
+    mut work: Box<Work>,
+    now: Timestamp,
+    event: Event,
+    go_on: fn(&RolloutPlan, Box<Work>, Timestamp) -> (State, Vec<Effect>),
+) -> (State, Vec<Effect>) {
+    let effects = match event {
+        Event::Abort => return stop(plan, work, End::Aborted, now),
+        Event::Elapsed => work.elapsed(now),
+        event => work.give(event, now),
+    };
+    after(plan, work, effects, now, go_on)
+}
+
+fn after(
+    plan: &RolloutPlan,
+    mut work: Box<Work>,
+    mut effects: Vec<Effect>,
+    now: Timestamp,
+    go_on: fn(&RolloutPlan, Box<Work>, Timestamp) -> (State, Vec<Effect>),
+) -> (State, Vec<Effect>) {
+    let (state, more) = match work.settle(plan, now) {
+        Some(end) => stop(plan, work, end, now),
+        None => go_on(plan, work, now),
+    };
+    effects.extend(more);
+    (state, effects)
+}
+
+fn promoted(plan: &RolloutPlan, work: Box<Work>, now: Timestamp) -> (State, Vec<Effect>) {
+    if work.children.is_empty() {
+        change(plan, work, now)
+    } else {
+        (State::Promoting(work), Vec::new())
+    }
+}
+
+/// Begins whatever can begin now, stage by stage; when nothing is left, the last look.
+fn change(plan: &RolloutPlan, mut work: Box<Work>, now: Timestamp) -> (State, Vec<Effect>) {
+    let stages: [fn(&RolloutPlan, &mut Work, Timestamp) -> Option<Vec<Effect>>; 5] = [
+        |plan, work, now| tasks(plan, work, When::BeforeServices, now),
+        services,
+        |plan, work, now| tasks(plan, work, When::AfterServices, now),
+        release_gates,
+        cutovers,
+    ];
+    for stage in stages {
+        if let Some(effects) = stage(plan, &mut work, now) {
+            return (State::Changing(work), effects);
+        }
+    }
+    confirm(plan, work, now)
+}
+
+/// The tasks of one group, one after the other. `None` when all are done.
+fn tasks(plan: &RolloutPlan, work: &mut Work, when: When, now: Timestamp) -> Option<Vec<Effect>> {
+    let next = plan
+        .tasks
+        .iter()
+        .find(|task| task.when == when && !work.tasks.contains(&task.name))?;
+    let step = step::task(&next.name);
+    if work.children.contains_key(&step) {
+        return Some(Vec::new());
+    }
+    let machine = OneOff::new(task_spec(work, next), next.policy.clone());
+    Some(work.begin(step, Child::Task(next.name.clone(), Box::new(machine)), now))
+}
+
+fn task_spec(work: &Work, task: &TaskPlan) -> TaskSpec {
+    let promoted: BTreeMap<&RepositoryName, &ImageRef> = work
+        .images
+        .values()
+        .map(|image| (&image.repository, image))
+        .collect();
+    let images = task
+        .images
+        .iter()
+        .filter_map(|(container, repository)| Some((container.clone(), (*promoted.get(repository)?).clone())))
+        .collect();
+    let revision = RevisionSpec {
+        template: task.template.clone(),
+        images,
+    };
+    TaskSpec {
+        name: task.name.clone(),
+        revision,
+        run: task.run.clone(),
+    }
+}
+
+/// Every service whose predecessors are done, and its gates. `None` when all are done.
+fn services(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<Effect>> {
+    let open: Vec<&ServicePlan> = plan
+        .services
+        .iter()
+        .filter(|service| !is_done(work, service))
+        .collect();
+    if open.is_empty() {
+        return None;
+    }
+    let mut effects = Vec::new();
+    for service in open {
+        let predecessors = service.after.iter().filter_map(|name| plan.service(name));
+        if !predecessors.into_iter().all(|before| is_done(work, before)) {
+            continue;
+        }
+        match work.deployed.get(&service.name).cloned() {
+            None => effects.extend(deploy(plan, work, service, now)),
+            Some(deployed) => {
+                let images = deployed.serving.images;
+                let subject = Subject {
+                    service: Some(service.name.clone()),
+                    images,
+                    changed_at: deployed.changed_at,
+                };
+                effects.extend(next_gate(work, &service.gates, &subject, now).unwrap_or_default());
+            }
+        }
+    }
+    Some(effects)
+}
+
+fn is_done(work: &Work, service: &ServicePlan) -> bool {
+    let passed = |gate: &GatePlan| work.gates.contains(&step::gate(Some(&service.name), &gate.name));
+    work.deployed.contains_key(&service.name) && service.gates.iter().all(passed)
+}
+
+fn deploy(plan: &RolloutPlan, work: &mut Work, service: &ServicePlan, now: Timestamp) -> Vec<Effect> {
+    let step = step::service(&service.name);
+    if work.children.contains_key(&step) {
+        return Vec::new();
+    }
+    let refs: BTreeMap<_, ImageRef> = work.images_of(plan, &service.name).collect();
+    let images: Images = refs
+        .iter()
+        .map(|(container, image)| (container.clone(), image.digest.clone()))
+        .collect();
+    let assumes = match work.captured.get(&service.name) {
+        Some(Captured::Point(point)) => Some(point.deployment.clone()),
+        Some(Captured::Nothing { deployment, .. }) => deployment.clone(),
+        Some(Captured::Busy { .. }) | None => None,
+    };
+    let revision = RevisionSpec {
+        template: service.template.clone(),
+        images: refs,
+    };
+    let target = Target::Release { revision, assumes };
+    let spec = deployment::Spec {
+        service: service.name.clone(),
+        target,
+        images,
+    };
+    let machine = Deployment::new(spec, service.deployment.clone());
+    work.begin(step, Child::Service(service.name.clone(), Box::new(machine)), now)
+}
+
+/// The next gate of a list. `None` when all have passed.
+fn next_gate(work: &mut Work, gates: &[GatePlan], subject: &Subject, now: Timestamp) -> Option<Vec<Effect>> {
+    let step_of = |gate: &GatePlan| step::gate(subject.service.as_ref(), &gate.name);
+    let next = gates.iter().find(|gate| !work.gates.contains(&step_of(gate)))?;
+    let step = step_of(next);
+    if work.children.contains_key(&step) {
+        return Some(Vec::new());
+    }
+    let machine = Gate::new(next.judge(subject.clone()));
+    Some(work.begin(step, Child::Gate(Box::new(machine)), now))
+}
+
+/// The gates of the release judge the last change of any service.
+fn release_gates(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<Effect>> {
+    let changed_at = work
+        .deployed
+        .values()
+        .map(|deployed| deployed.changed_at)
+        .max()
+        .unwrap_or(now);
+    let subject = Subject {
+        service: None,
+        images: Images::new(),
+        changed_at,
+    };
+    next_gate(work, &plan.gates, &subject, now)
+}
+
+/// The records, one after the other. `None` when all have moved.
+fn cutovers(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<Effect>> {
+    let index = work.records.len();
+    let next = plan.cutovers.get(index)?;
+    let step = step::cutover(&next.key);
+    if work.children.contains_key(&step) {
+        return Some(Vec::new());
+    }
+    let machine = Cutover::new(cutover_spec(plan, next), next.policy.clone());
+    Some(work.begin(step, Child::Record(index, Box::new(machine)), now))
+}
+
+fn cutover_spec(plan: &RolloutPlan, cutover: &CutoverPlan) -> cutover::Spec {
+    cutover::Spec {
+        run: plan.run.clone(),
+        zone: cutover.zone.clone(),
+        key: cutover.key.clone(),
+        goal: Goal::Move {
+            to: cutover.to.clone(),
+            lowered_ttl: cutover.lowered_ttl,
+        },
+        allow_unhealthy_target: cutover.allow_unhealthy_target,
+        drain: cutover.drain.clone(),
+    }
+}
+
+/// The last look at every service.
+fn confirm(plan: &RolloutPlan, mut work: Box<Work>, now: Timestamp) -> (State, Vec<Effect>) {
+    work.give_up = Some(now.after(plan.policy.confirm));
+    let effects = plan
+        .services
+        .iter()
+        .map(|service| {
+            let action = Action::Confirm {
+                service: service.name.clone(),
+            };
+            work.look(step::confirm(&service.name), action, now)
+        })
+        .collect();
+    (State::Confirming(work), effects)
+}
+
+pub(super) fn confirming(
+    plan: &RolloutPlan,
+    mut work: Box<Work>,
+    now: Timestamp,
+    event: Event,
+) -> (State, Vec<Effect>) {
+    let mut effects = Vec::new();
+    let bad = match event {
+        Event::Confirmed { service, seen } => confirmed(plan, &mut work, service, &seen, now),
+        Event::CallFailed { step, error } => {
+            work.look_failed(plan, &step, &error, now).err().map(End::Failed)
+        }
+        Event::Abort => Some(End::Aborted),
+        Event::Elapsed if work.is_late(now) => {
+            let left: Vec<&str> = work.looks.keys().map(StepId::as_str).collect();
+            let why = format!("success could not be seen once more: {}", left.join(", "));
+            Some(End::Failed(Reason::new(Cause::DeadlineExceeded, why)))
+        }
+        Event::Elapsed => {
+            effects = work.due_looks(now);
+            None
+        }
+        // The table lets nothing else in.
+        Event::Start
+        | Event::IdentitySeen(_)
+        | Event::Captured { .. }
+        | Event::AlarmSampled { .. }
+        | Event::RecordRead { .. }
+        | Event::Promotion { .. }
+        | Event::Task { .. }
+        | Event::Deployment { .. }
+        | Event::Gate { .. }
+        | Event::Cutover { .. }
+        | Event::Unwind(_) => None,
+    };
+    match bad {
+        Some(end) => stop(plan, work, end, now),
+        None if work.looks.is_empty() => {
+            let services = work
+                .deployed
+                .iter()
+                .map(|(name, deployed)| (name.clone(), deployed.serving.clone()))
+                .collect();
+            let outcome = Outcome::Released {
+                services,
+                records: work.records.clone(),
+                evidence: work.evidence.clone(),
+            };
+            (State::Ended(work, outcome), Vec::new())
+        }
+        None => (State::Confirming(work), effects),
+    }
+}
+
+fn confirmed(
+    plan: &RolloutPlan,
+    work: &mut Work,
+    service: ServiceName,
+    seen: &crate::service::ServiceObservation,
+    now: Timestamp,
+) -> Option<End> {
+    let step = step::confirm(&service);
+    let deployed = work.deployed.get(&service)?;
+    let claim = deployment::Claim {
+        service: &service,
+        deployment: &deployed.serving.deployment,
+        task_definition: &deployed.serving.task_definition,
+        images: &deployed.serving.images,
+        changed_at: deployed.changed_at,
+        policy: &plan.service(&service)?.deployment,
+    };
+    match deployment::confirm(&claim, seen) {
+        deployment::Confirmation::Serving(evidence) => {
+            work.looked(&step, now);
+            work.evidence.extend(evidence);
+            None
+        }
+        deployment::Confirmation::NotYet => {
+            work.look_again(&step, now.after(plan.policy.retry_every));
+            None
+        }
+        deployment::Confirmation::Superseded(by) => {
+            // It is no longer ours to undo.
+            work.changed
+                .retain(|item| item.step != step::unwind(&step::service(&service)));
+            Some(End::Superseded(Superseding::Deployment(by)))
+        }
+        deployment::Confirmation::Lost(reason) => Some(End::Failed(reason)),
+    }
+}
+
+/// Stops what is under way, then goes back.
+pub(super) fn stop(
+    plan: &RolloutPlan,
+    mut work: Box<Work>,
+    end: End,
+    now: Timestamp,
+) -> (State, Vec<Effect>) {
+    work.give_up = None;
+    work.looks.clear();
+    let steps: Vec<StepId> = work.children.keys().cloned().collect();
+    let effects: Vec<Effect> = steps
+        .iter()
+        .flat_map(|step| work.signal(step, Signal::Abort, now))
+        .collect();
+    let (state, more) = stopped(plan, work, end, now);
+    (state, effects.into_iter().chain(more).collect())
+}
+
+pub(super) fn stopping(
+    plan: &RolloutPlan,
+    mut work: Box<Work>,
+    end: End,
+    now: Timestamp,
+    event: Event,
+) -> (State, Vec<Effect>) {
+    let effects = match event {
+        Event::Elapsed => work.elapsed(now),
+        event => work.give(event, now),
+    };
+    let (state, more) = stopped(plan, work, end, now);
+    (state, effects.into_iter().chain(more).collect())
+}
+
+/// Goes back once nothing is under way any more.
+fn stopped(plan: &RolloutPlan, mut work: Box<Work>, end: End, now: Timestamp) -> (State, Vec<Effect>) {
+    let end = match work.settle(plan, now) {
+        Some(stuck @ End::Stuck(_)) => stuck,
+        Some(End::Failed(_) | End::Superseded(_) | End::Aborted) | None => end,
+    };
+    if !work.children.is_empty() {
+        return (State::Stopping(work, end), Vec::new());
+    }
+    if !work.mutated {
+        return ended(work, end);
+    }
+    let spec = unwind::Spec {
+        run: plan.run.clone(),
+        changed: work.changed.clone(),
+        blocked_by: work.blocked_by.clone(),
+    };
+    let policy = unwind::Policy {
+        deployment: plan.policy.unwind_deployment.clone(),
+        cutover: plan.policy.unwind_cutover.clone(),
+    };
+    let mut machine = Unwind::new(spec, policy);
+    let effects = wrap(start(&mut machine, now, unwind::Event::Start));
+    unwound(work, end, Box::new(machine), effects)
+}
+
+pub(super) fn unwinding(
+    work: Box<Work>,
+    end: End,
+    mut machine: Box<Unwind>,
+    now: Timestamp,
+    event: Event,
+) -> (State, Vec<Effect>) {
+    // The table lets nothing in but its events and time.
+    let event = if let Event::Unwind(event) = event {
+        event
+    } else {
+        unwind::Event::Elapsed
+    };
+    let effects = wrap(start(machine.as_mut(), now, event));
+    unwound(work, end, machine, effects)
+}
+
+fn wrap(effects: Vec<unwind::Effect>) -> Vec<Effect> {
+    effects
+        .into_iter()
+        .map(|effect| Effect {
+            step: effect.step.clone(),
+            action: Action::Unwind(effect),
+        })
+        .collect()
+}
+
+fn unwound(work: Box<Work>, end: End, machine: Box<Unwind>, effects: Vec<Effect>) -> (State, Vec<Effect>) {
+    let outcome = match (machine.outcome(), end) {
+        (None, end) => return (State::Unwinding(work, end, machine), effects),
+        // What was stuck on the way forward is not mended by the rest going back.
+        (Some(_), End::Stuck(stuck)) | (Some(unwind::Outcome::Stuck(stuck)), _) => Outcome::Stuck(stuck),
+        (Some(unwind::Outcome::Superseded(by)), _) => Outcome::Superseded {
+            by: Superseding::Deployment(by),
+        },
+        (Some(unwind::Outcome::AtLastKnownGood { evidence }), end) => match end {
+            End::Failed(why) => Outcome::RolledBack { why, evidence },
+            End::Superseded(by) => Outcome::Superseded { by },
+            End::Aborted => Outcome::Aborted {
+                left_at: LeftAt::LastKnownGood,
+            },
+            End::Stuck(stuck) => Outcome::Stuck(stuck),
+        },
+    };
+    (State::Ended(work, outcome), effects)
+}
+
+/// The end of a rollout that has changed nothing.
+pub(super) fn ended(work: Box<Work>, end: End) -> (State, Vec<Effect>) {
+    let outcome = match end {
+        End::Failed(why) => Outcome::Refused { why },
+        End::Superseded(by) => Outcome::Superseded { by },
+        End::Aborted => Outcome::Aborted {
+            left_at: LeftAt::Untouched,
+        },
+        End::Stuck(stuck) => Outcome::Stuck(stuck),
+    };
+    (State::Ended(work, outcome), Vec::new())
+}

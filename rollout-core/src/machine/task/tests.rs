@@ -1,0 +1,784 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::{Error, ErrorKind};
+use crate::evidence::Cause;
+use crate::id::{ContainerName, TaskDefinitionArn, TaskName};
+use crate::machine::testkit::{Visited, Walk, never_visited};
+use crate::service::{ContainerExit, RevisionSpec, StoppedTask};
+
+const T0: Timestamp = Timestamp::from_millis(10_000_000);
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn at(n: u64) -> Timestamp {
+    T0.after(secs(n))
+}
+
+fn spec() -> TaskSpec {
+    TaskSpec {
+        name: TaskName::new("migrate").unwrap(),
+        revision: RevisionSpec {
+            template: serde_json::json!({"family": "migrate"}),
+            images: BTreeMap::new(),
+        },
+        run: serde_json::json!({"launchType": "FARGATE"}),
+    }
+}
+
+/// Looks each 5 s, 600 s in all, the third failure in a row ends it, 30 s for an answer.
+fn policy() -> Policy {
+    Policy {
+        poll_every: secs(5),
+        give_up: secs(600),
+        max_errors: 3,
+        answer: secs(30),
+    }
+}
+
+fn arn() -> TaskArn {
+    TaskArn::new("task/1").unwrap()
+}
+
+fn exit(name: &str, essential: bool, exit_code: Option<i32>) -> ContainerExit {
+    ContainerExit {
+        name: ContainerName::new(name).unwrap(),
+        essential,
+        exit_code,
+        reason: None,
+    }
+}
+
+fn stopped(containers: Vec<ContainerExit>) -> Event {
+    Event::Observed(TaskObservation::Stopped(StoppedTask {
+        task: arn(),
+        task_definition: TaskDefinitionArn::new("migrate:1").unwrap(),
+        started_by: None,
+        stopped_at: T0,
+        cause: None,
+        code: Some("EssentialContainerExited".to_owned()),
+        reason: "Essential container in task exited".to_owned(),
+        containers,
+        log_tail: vec!["column exists".to_owned()],
+    }))
+}
+
+fn exited(code: i32) -> Event {
+    stopped(vec![exit("app", true, Some(code))])
+}
+
+fn running(status: &str) -> Event {
+    Event::Observed(TaskObservation::Running {
+        at: T0,
+        status: status.to_owned(),
+    })
+}
+
+fn missing() -> Event {
+    Event::Observed(TaskObservation::Missing { at: T0 })
+}
+
+fn error(kind: ErrorKind, applied: Applied) -> Event {
+    Event::CallFailed(Error::new(kind, "test:Call", "broken").applied(applied).record())
+}
+
+fn start() -> Effect {
+    Effect::StartTask {
+        spec: Box::new(spec()),
+        attempt: 1,
+    }
+}
+
+fn find() -> Effect {
+    Effect::FindTask {
+        spec: Box::new(spec()),
+        attempt: 1,
+    }
+}
+
+fn look() -> Effect {
+    Effect::ObserveTask { task: arn() }
+}
+
+fn stop() -> Effect {
+    Effect::StopTask { task: arn() }
+}
+
+type Running = Walk<OneOff>;
+
+fn idle() -> Running {
+    Walk::new(OneOff::new(spec(), policy()))
+}
+
+fn give_all(mut walk: Running, now: Timestamp, events: Vec<Event>) -> Running {
+    for event in events {
+        walk.give(now, event).unwrap();
+    }
+    walk
+}
+
+fn starting() -> Running {
+    give_all(idle(), at(0), vec![Event::Start])
+}
+
+fn finding() -> Running {
+    give_all(
+        starting(),
+        at(1),
+        vec![error(ErrorKind::TimedOut, Applied::Maybe)],
+    )
+}
+
+fn watching() -> Running {
+    give_all(starting(), at(1), vec![Event::Started(arn())])
+}
+
+fn stopping() -> Running {
+    give_all(watching(), at(2), vec![running("RUNNING"), Event::Abort])
+}
+
+fn failed_by(walk: &Running) -> (Reason, Applied) {
+    match walk.machine.outcome() {
+        Some(Outcome::Failed { reason, ran }) => (reason, ran),
+        other => panic!("not failed: {other:?}"),
+    }
+}
+
+fn ends(walk: &Running, cause: Cause, ran: Applied) -> Reason {
+    let (reason, got) = failed_by(walk);
+    assert_eq!((reason.cause, got), (cause, ran), "{reason}");
+    reason
+}
+
+#[test]
+fn it_runs_and_succeeds_with_exact_effects() {
+    let mut walk = idle();
+    assert_eq!(walk.give(at(0), Event::Start).unwrap(), [start()]);
+    assert_eq!(walk.machine.deadline(), Some(Deadline::new(at(30), Wait::Answer)));
+    assert_eq!(walk.give(at(1), Event::Started(arn())).unwrap(), [look()]);
+    assert_eq!(walk.machine.task(), Some(&arn()));
+    assert_eq!(walk.give(at(2), running("PENDING")).unwrap(), []);
+    assert_eq!(walk.machine.deadline(), Some(Deadline::new(at(7), Wait::Poll)));
+    assert_eq!(walk.give(at(6), Event::Elapsed).unwrap(), []);
+    assert_eq!(walk.give(at(7), Event::Elapsed).unwrap(), [look()]);
+    let end = stopped(vec![exit("app", true, Some(0)), exit("log", false, Some(1))]);
+    assert_eq!(walk.give(at(8), end).unwrap(), []);
+    let Some(Outcome::Succeeded { task, evidence }) = walk.machine.outcome() else {
+        panic!("{:?}", walk.machine)
+    };
+    assert_eq!(task, arn());
+    assert!(!evidence.is_empty());
+    walk.check_replay(&OneOff::new(spec(), policy()));
+    let kinds = [start(), find(), look(), stop()];
+    assert_eq!(
+        kinds.each_ref().map(crate::machine::Effect::mutates),
+        [true, false, false, true]
+    );
+    assert_eq!(
+        kinds.each_ref().map(crate::machine::Effect::attempt),
+        [1, 1, 1, 1]
+    );
+}
+
+#[test]
+fn every_essential_container_must_exit_with_0() {
+    let fails = |containers: Vec<ContainerExit>, says: &str, ran: Applied| {
+        let walk = give_all(watching(), at(2), vec![stopped(containers)]);
+        let reason = ends(&walk, Cause::TaskFailed, ran);
+        assert!(reason.text.contains(says), "{reason}");
+        assert!(
+            reason.evidence.iter().any(|e| e.detail == "column exists"),
+            "the log is missing"
+        );
+    };
+    fails(
+        vec![exit("app", true, Some(3))],
+        "container app exited with 3",
+        Applied::Yes,
+    );
+    fails(
+        vec![exit("app", true, Some(0)), exit("db", true, None)],
+        "container db has no exit code",
+        Applied::Yes,
+    );
+    // Nothing ever ran, as far as can be seen: an image that could not be pulled.
+    fails(
+        vec![exit("app", true, None)],
+        "container app has no exit code",
+        Applied::Maybe,
+    );
+    fails(
+        vec![exit("log", false, Some(0))],
+        "no essential container",
+        Applied::Yes,
+    );
+    fails(Vec::new(), "no essential container", Applied::Maybe);
+    // It was seen running.
+    let walk = give_all(watching(), at(2), vec![running("RUNNING"), stopped(Vec::new())]);
+    ends(&walk, Cause::TaskFailed, Applied::Yes);
+}
+
+#[test]
+fn a_start_that_certainly_did_nothing_is_repeated_with_the_same_token() {
+    let mut walk = starting();
+    for second in [1, 11] {
+        let unavailable = error(ErrorKind::Unavailable, Applied::No);
+        assert_eq!(walk.give(at(second), unavailable.clone()).unwrap(), []);
+        assert_eq!(
+            walk.machine.deadline(),
+            Some(Deadline::new(at(second + 5), Wait::Retry))
+        );
+        // Counted already.
+        assert_eq!(walk.give(at(second), unavailable).unwrap(), []);
+        assert_eq!(walk.give(at(second + 5), Event::Elapsed).unwrap(), [start()]);
+    }
+    walk.give(at(20), error(ErrorKind::Unavailable, Applied::No))
+        .unwrap();
+    ends(&walk, Cause::CallFailed, Applied::No);
+    let denied = give_all(
+        starting(),
+        at(1),
+        vec![error(ErrorKind::PermissionDenied, Applied::No)],
+    );
+    ends(&denied, Cause::PermissionDenied, Applied::No);
+}
+
+#[test]
+fn a_start_with_an_unknown_outcome_is_looked_for_before_it_is_repeated() {
+    for applied in [Applied::Maybe, Applied::Yes] {
+        let mut walk = starting();
+        let lost = || error(ErrorKind::TimedOut, applied);
+        assert_eq!(walk.give(at(1), lost()).unwrap(), [find()]);
+        assert_eq!(
+            walk.clone().give(at(2), Event::Found(Some(arn()))).unwrap(),
+            [look()]
+        );
+        // Its own answer, late.
+        assert_eq!(walk.clone().give(at(2), Event::Started(arn())).unwrap(), [look()]);
+        assert_eq!(walk.give(at(2), Event::Found(None)).unwrap(), []);
+        assert_eq!(walk.give(at(7), Event::Elapsed).unwrap(), [start()]);
+        // From here on `ran` is never `No`.
+        let mut refused = walk.clone();
+        refused
+            .give(at(8), error(ErrorKind::PermissionDenied, Applied::No))
+            .unwrap();
+        ends(&refused, Cause::PermissionDenied, Applied::Maybe);
+        let walk = give_all(walk, at(8), vec![lost(), Event::Found(None)]);
+        let mut walk = give_all(walk, at(13), vec![Event::Elapsed]);
+        walk = give_all(walk, at(14), vec![lost(), Event::Found(None)]);
+        ends(&walk, Cause::TaskUnknown, Applied::Maybe);
+    }
+    let mut silent = starting();
+    assert_eq!(silent.give(at(30), Event::Elapsed).unwrap(), [find()]);
+}
+
+#[test]
+fn what_cannot_be_looked_for_is_unknown() {
+    let mut walk = finding();
+    for second in [2, 12] {
+        walk.give(at(second), error(ErrorKind::Unavailable, Applied::No))
+            .unwrap();
+        assert_eq!(walk.give(at(second + 5), Event::Elapsed).unwrap(), [find()]);
+    }
+    walk.give(at(47), Event::Elapsed).unwrap();
+    ends(&walk, Cause::TaskUnknown, Applied::Maybe);
+    let denied = give_all(
+        finding(),
+        at(2),
+        vec![error(ErrorKind::PermissionDenied, Applied::No)],
+    );
+    ends(&denied, Cause::TaskUnknown, Applied::Maybe);
+}
+
+#[test]
+fn a_token_that_is_too_old_starts_nothing_again() {
+    let patient = Policy {
+        give_up: secs(48 * 3600),
+        ..policy()
+    };
+    let begin = || {
+        let mut walk = Walk::new(OneOff::new(spec(), patient.clone()));
+        walk.give(at(0), Event::Start).unwrap();
+        walk
+    };
+    // The runner was away for 25 hours.
+    let hours = |n: u64| at(n * 3600);
+    let mut walk = begin();
+    assert_eq!(walk.give(hours(25), Event::Elapsed).unwrap(), [find()]);
+    walk.give(hours(25), Event::Found(None)).unwrap();
+    assert_eq!(walk.give(hours(26), Event::Elapsed).unwrap(), []);
+    ends(&walk, Cause::TaskUnknown, Applied::Maybe);
+    // A start that certainly did nothing has used no token.
+    let mut walk = begin();
+    walk.give(at(1), error(ErrorKind::Unavailable, Applied::No))
+        .unwrap();
+    assert_eq!(walk.give(hours(25), Event::Elapsed).unwrap(), [start()]);
+}
+
+#[test]
+fn a_task_that_is_not_known_yet_is_looked_at_again() {
+    let mut walk = watching();
+    for second in [2, 12] {
+        assert_eq!(walk.give(at(second), missing()).unwrap(), []);
+        assert_eq!(walk.give(at(second + 5), Event::Elapsed).unwrap(), [look()]);
+    }
+    let seen = give_all(walk.clone(), at(18), vec![running("PENDING"), exited(0)]);
+    assert!(matches!(seen.machine.outcome(), Some(Outcome::Succeeded { .. })));
+    walk.give(at(18), missing()).unwrap();
+    ends(&walk, Cause::TaskUnknown, Applied::Maybe);
+}
+
+#[test]
+fn a_look_that_keeps_failing_leaves_the_task_alone_and_says_so() {
+    let mut walk = give_all(watching(), at(1), vec![running("RUNNING")]);
+    walk.give(at(6), Event::Elapsed).unwrap();
+    walk.give(at(7), error(ErrorKind::Throttled, Applied::No))
+        .unwrap();
+    assert_eq!(walk.give(at(12), Event::Elapsed).unwrap(), [look()]);
+    walk.give(at(42), Event::Elapsed).unwrap();
+    assert_eq!(walk.give(at(47), Event::Elapsed).unwrap(), [look()]);
+    assert_eq!(
+        walk.give(at(48), error(ErrorKind::Throttled, Applied::No))
+            .unwrap(),
+        []
+    );
+    let reason = ends(&walk, Cause::CallFailed, Applied::Yes);
+    assert!(reason.text.contains("may still run"), "{reason}");
+}
+
+#[test]
+fn the_deadline_stops_the_task_and_looks_until_it_has_stopped() {
+    let mut walk = give_all(watching(), at(2), vec![running("RUNNING")]);
+    walk.give(at(7), Event::Elapsed).unwrap();
+    walk.give(at(8), running("RUNNING")).unwrap();
+    assert_eq!(walk.give(at(600), Event::Elapsed).unwrap(), [stop()]);
+    assert_eq!(walk.give(at(601), Event::StopSent).unwrap(), [look()]);
+    assert_eq!(walk.give(at(602), running("STOPPING")).unwrap(), []);
+    assert_eq!(walk.give(at(607), Event::Elapsed).unwrap(), [look()]);
+    // 0 after the stop is no success.
+    walk.give(at(608), exited(0)).unwrap();
+    let reason = ends(&walk, Cause::DeadlineExceeded, Applied::Yes);
+    assert!(reason.evidence.iter().any(|e| e.detail.contains("exited with 0")));
+}
+
+#[test]
+fn a_task_that_does_not_stop_is_waited_for_so_long_only() {
+    let mut walk = stopping();
+    walk.give(at(3), Event::StopSent).unwrap();
+    walk.give(at(4), running("RUNNING")).unwrap();
+    assert_eq!(walk.give(at(2 + 179), Event::Elapsed).unwrap(), [look()]);
+    assert_eq!(
+        walk.machine.deadline(),
+        Some(Deadline::new(at(2 + 180), Wait::GiveUp))
+    );
+    walk.give(at(2 + 180), Event::Elapsed).unwrap();
+    let reason = ends(&walk, Cause::Aborted, Applied::Yes);
+    assert!(reason.text.contains("may still run"), "{reason}");
+    ends(
+        &give_all(stopping(), at(3), vec![Event::StopSent, missing()]),
+        Cause::Aborted,
+        Applied::Yes,
+    );
+}
+
+#[test]
+fn a_stop_with_an_unknown_outcome_is_looked_at_before_it_is_repeated() {
+    let mut walk = stopping();
+    assert_eq!(
+        walk.give(at(3), error(ErrorKind::TimedOut, Applied::Maybe))
+            .unwrap(),
+        [look()]
+    );
+    assert_eq!(walk.give(at(4), running("RUNNING")).unwrap(), []);
+    assert_eq!(walk.give(at(9), Event::Elapsed).unwrap(), [stop()]);
+    assert_eq!(walk.give(at(39), Event::Elapsed).unwrap(), [look()]);
+    walk.give(at(40), exited(137)).unwrap();
+    ends(&walk, Cause::Aborted, Applied::Yes);
+    // It certainly did nothing: said again.
+    let mut walk = stopping();
+    assert_eq!(
+        walk.give(at(3), error(ErrorKind::Throttled, Applied::No))
+            .unwrap(),
+        []
+    );
+    assert_eq!(walk.give(at(8), Event::Elapsed).unwrap(), [stop()]);
+    let denied = give_all(
+        stopping(),
+        at(3),
+        vec![error(ErrorKind::PermissionDenied, Applied::No)],
+    );
+    assert!(
+        ends(&denied, Cause::Aborted, Applied::Yes)
+            .text
+            .contains("may still run")
+    );
+}
+
+#[test]
+fn an_abort_waits_for_a_start_under_way() {
+    ends(
+        &give_all(idle(), at(0), vec![Event::Abort]),
+        Cause::Aborted,
+        Applied::No,
+    );
+    // It was started: stopped.
+    let mut walk = starting();
+    assert_eq!(walk.give(at(1), Event::Abort).unwrap(), []);
+    assert_eq!(walk.machine.deadline(), Some(Deadline::new(at(30), Wait::Answer)));
+    assert_eq!(walk.clone().give(at(2), Event::Started(arn())).unwrap(), [stop()]);
+    // It certainly was not.
+    let no = give_all(
+        walk.clone(),
+        at(2),
+        vec![error(ErrorKind::Unavailable, Applied::No)],
+    );
+    ends(&no, Cause::Aborted, Applied::No);
+    // Nobody knows: looked for, never started again.
+    assert_eq!(walk.give(at(30), Event::Elapsed).unwrap(), [find()]);
+    assert_eq!(
+        walk.clone().give(at(31), Event::Found(Some(arn()))).unwrap(),
+        [stop()]
+    );
+    ends(
+        &give_all(walk, at(31), vec![Event::Found(None)]),
+        Cause::Aborted,
+        Applied::Maybe,
+    );
+    // Nothing under way.
+    let waits = give_all(
+        starting(),
+        at(1),
+        vec![error(ErrorKind::Unavailable, Applied::No), Event::Abort],
+    );
+    ends(&waits, Cause::Aborted, Applied::No);
+    let mut lost = give_all(finding(), at(2), vec![Event::Found(None)]);
+    assert_eq!(lost.give(at(3), Event::Abort).unwrap(), [find()]);
+    ends(
+        &give_all(lost, at(4), vec![Event::Found(None)]),
+        Cause::Aborted,
+        Applied::Maybe,
+    );
+    let sought = give_all(finding(), at(2), vec![Event::Abort, Event::Found(None)]);
+    ends(&sought, Cause::Aborted, Applied::Maybe);
+}
+
+#[test]
+fn the_deadline_holds_before_the_task_is_known() {
+    let short = Policy {
+        give_up: secs(20),
+        ..policy()
+    };
+    let mut walk = Walk::new(OneOff::new(spec(), short));
+    walk.give(at(0), Event::Start).unwrap();
+    assert_eq!(walk.machine.deadline(), Some(Deadline::new(at(20), Wait::GiveUp)));
+    assert_eq!(walk.give(at(20), Event::Elapsed).unwrap(), []);
+    assert_eq!(walk.give(at(30), Event::Elapsed).unwrap(), [find()]);
+    walk.give(at(31), Event::Found(None)).unwrap();
+    ends(&walk, Cause::DeadlineExceeded, Applied::Maybe);
+}
+
+#[test]
+fn another_task_is_refused() {
+    let other = |walk: &mut Running| {
+        let Event::Observed(TaskObservation::Stopped(mut task)) = exited(0) else {
+            unreachable!()
+        };
+        task.task = TaskArn::new("task/2").unwrap();
+        walk.give(at(3), Event::Observed(TaskObservation::Stopped(task)))
+    };
+    assert!(other(&mut watching()).is_err());
+    assert!(other(&mut stopping()).is_err());
+}
+
+fn every_event() -> Vec<Event> {
+    vec![
+        Event::Start,
+        Event::Started(arn()),
+        Event::Found(Some(arn())),
+        exited(0),
+        Event::StopSent,
+        error(ErrorKind::Unavailable, Applied::No),
+        Event::Elapsed,
+        Event::Abort,
+    ]
+}
+
+#[test]
+fn every_pair_is_visited() {
+    let mut visited: Visited<OneOff> = BTreeSet::new();
+    let ended = give_all(idle(), at(0), vec![Event::Abort]);
+    for stage in [idle(), starting(), finding(), watching(), stopping(), ended] {
+        for event in every_event() {
+            let mut walk = stage.clone();
+            let _ = walk.give(at(4), event);
+            visited.extend(walk.visited);
+        }
+    }
+    assert_eq!(never_visited::<OneOff>(&visited), []);
+}
+
+// ---- properties ----
+
+/// How one call of a random world goes.
+#[derive(Clone, Copy, Debug)]
+enum Goes {
+    Well,
+    /// It takes effect, and the answer is lost; `true` means that an error says so.
+    Lost(bool),
+    /// It has no effect, and says that it may have.
+    Unknown,
+    Fails,
+    Denied,
+    /// Nothing ever comes back, and it had no effect.
+    Silent,
+    /// The platform does not see its own newest writes.
+    Stale,
+}
+
+fn goes() -> impl Strategy<Value = Goes> {
+    prop_oneof![
+        8 => Just(Goes::Well),
+        3 => any::<bool>().prop_map(Goes::Lost),
+        2 => Just(Goes::Unknown),
+        2 => Just(Goes::Fails),
+        1 => Just(Goes::Denied),
+        2 => Just(Goes::Silent),
+        2 => Just(Goes::Stale),
+    ]
+}
+
+/// A platform that remembers tokens for a day and stopped tasks for an hour.
+#[derive(Clone, Debug)]
+struct World {
+    calls: Vec<Goes>,
+    /// How long the task runs, in seconds, and its exit code.
+    takes: u64,
+    code: i32,
+    delay: u64,
+    give_up: u64,
+    /// The runner is away for so many seconds before the n-th event.
+    away: Option<(usize, u64)>,
+    /// Somebody aborts before the n-th event.
+    abort: Option<usize>,
+}
+
+fn world() -> impl Strategy<Value = World> {
+    (
+        prop::collection::vec(goes(), 0..12),
+        prop_oneof![Just(10_u64), Just(300), Just(100_000)],
+        prop_oneof![3 => Just(0), 1 => Just(1)],
+        0..40_u64,
+        prop_oneof![3 => Just(600_u64), 1 => Just(20), 1 => Just(200_000)],
+        prop::option::weighted(0.3, (1..8_usize, prop_oneof![Just(4_000_u64), Just(90_000)])),
+        prop::option::weighted(0.3, 1..8_usize),
+    )
+        .prop_map(|(calls, takes, code, delay, give_up, away, abort)| World {
+            calls,
+            takes,
+            code,
+            delay,
+            give_up,
+            away,
+            abort,
+        })
+}
+
+/// What the platform holds.
+#[derive(Debug, Default)]
+struct Platform {
+    /// When each task was started. The token names the last one while it is remembered.
+    started: Vec<Timestamp>,
+    stopped: Option<Timestamp>,
+}
+
+impl World {
+    fn policy(&self) -> Policy {
+        // A day is looked at less often than ten minutes are.
+        let poll_every = secs(if self.give_up > 1_000 { 900 } else { 5 });
+        Policy {
+            poll_every,
+            give_up: secs(self.give_up),
+            ..policy()
+        }
+    }
+
+    /// Takes effect and answers.
+    fn answer(&self, now: Timestamp, effect: &Effect, stale: bool, platform: &mut Platform) -> Event {
+        let end = |platform: &Platform| {
+            let natural = platform
+                .started
+                .last()
+                .map(|started| started.after(secs(self.takes)));
+            natural.min(platform.stopped.or(natural))
+        };
+        match effect {
+            Effect::StartTask { .. } => {
+                let remembered = platform
+                    .started
+                    .last()
+                    .is_some_and(|started| now.since(*started) < secs(24 * 3600));
+                if !remembered {
+                    platform.started.push(now);
+                }
+                Event::Started(arn())
+            }
+            Effect::FindTask { .. } => {
+                let known = end(platform).is_some_and(|end| now.since(end) < secs(3600));
+                Event::Found((known && !stale).then(arn))
+            }
+            Effect::ObserveTask { .. } => match end(platform) {
+                Some(end) if !stale && now.since(end) < secs(3600) => {
+                    if now < end {
+                        running("RUNNING")
+                    } else if platform.stopped == Some(end) {
+                        exited(137)
+                    } else {
+                        exited(self.code)
+                    }
+                }
+                Some(_) | None => missing(),
+            },
+            Effect::StopTask { .. } => {
+                platform.stopped = platform.stopped.or(Some(now));
+                Event::StopSent
+            }
+        }
+    }
+
+    fn run(&self) -> (Running, Platform) {
+        let fresh = OneOff::new(spec(), self.policy());
+        let mut walk = Walk::new(fresh.clone());
+        let mut platform = Platform::default();
+        let mut calls = self.calls.iter().copied();
+        let mut due = vec![(at(0), Event::Start)];
+        let (mut now, mut away) = (at(0), Duration::ZERO);
+        for nth in 0..50_000 {
+            if walk.machine.outcome().is_some() {
+                walk.check_replay(&fresh);
+                return (walk, platform);
+            }
+            if let Some((_, long)) = self.away.filter(|(when, _)| *when == nth) {
+                away = secs(long);
+            }
+            if self.abort == Some(nth) {
+                due.push((now, Event::Abort));
+            }
+            due.sort_by_key(|(when, _)| *when);
+            let wake = walk.machine.deadline().map(|deadline| deadline.at);
+            let (when, event) = match (due.first(), wake) {
+                (Some((when, _)), Some(wake)) if wake < *when => (wake, Event::Elapsed),
+                (None, Some(wake)) => (wake, Event::Elapsed),
+                (Some(_), _) => due.remove(0),
+                (None, None) => panic!("nothing will ever happen"),
+            };
+            now = now.max(when).after(core::mem::take(&mut away));
+            for effect in walk.give(now, event).unwrap_or_default() {
+                let lost = || error(ErrorKind::TimedOut, Applied::Maybe);
+                let goes = calls.next().unwrap_or(Goes::Well);
+                let event = match goes {
+                    Goes::Well => Some(self.answer(now, &effect, false, &mut platform)),
+                    Goes::Stale => Some(self.answer(now, &effect, true, &mut platform)),
+                    Goes::Lost(told) => {
+                        self.answer(now, &effect, false, &mut platform);
+                        told.then(lost)
+                    }
+                    Goes::Unknown => Some(lost()),
+                    Goes::Fails => Some(error(ErrorKind::Unavailable, Applied::No)),
+                    Goes::Denied => Some(error(ErrorKind::PermissionDenied, Applied::No)),
+                    Goes::Silent => None,
+                };
+                due.extend(event.map(|event| (now.after(secs(self.delay)), event)));
+            }
+        }
+        panic!("it never ends: {:?}", walk.machine)
+    }
+}
+
+/// I-19: one token in all, and no start after the task is known.
+fn check_starts(walk: &Running) {
+    let mut known = false;
+    for (_, event, effects) in &walk.steps {
+        known |= matches!(event, Event::Started(_) | Event::Found(Some(_)));
+        for effect in effects {
+            if let Effect::StartTask { attempt, .. } = effect {
+                assert_eq!(*attempt, 1, "another token");
+                assert!(!known, "started again");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// I-19: whatever gets lost, and however long the runner is away, the task runs once at most; `ran` never denies a
+    /// run; a success is one; it always ends.
+    #[test]
+    fn it_runs_at_most_once_and_ran_is_true(world in world()) {
+        let (walk, platform) = world.run();
+        check_starts(&walk);
+        prop_assert!(platform.started.len() <= 1, "ran {} times", platform.started.len());
+        match walk.machine.outcome().unwrap() {
+            Outcome::Succeeded { .. } => {
+                prop_assert_eq!(platform.started.len(), 1);
+                prop_assert_eq!((world.code, platform.stopped), (0, None));
+            }
+            Outcome::Failed { ran: Applied::No, .. } => prop_assert!(platform.started.is_empty(), "it had run"),
+            Outcome::Failed { ran: Applied::Yes, .. } => prop_assert!(!platform.started.is_empty(), "it had not run"),
+            Outcome::Failed { ran: Applied::Maybe, .. } => {}
+        }
+    }
+
+    /// I-19 where it is hardest: the first answer is lost, and the runner comes back when the token is forgotten.
+    #[test]
+    fn a_day_away_starts_nothing_twice(world in world(), told in any::<bool>(), when in 1..4_usize) {
+        let mut world = World { give_up: 200_000, away: Some((when, 90_000)), abort: None, ..world };
+        world.calls.insert(0, Goes::Lost(told));
+        let (walk, platform) = world.run();
+        check_starts(&walk);
+        prop_assert_eq!(platform.started.len(), 1);
+    }
+
+    /// Any event in any order at any time: every rule of the walk, one token, and no start once the task is known.
+    #[test]
+    fn survives_any_order(events in prop::collection::vec((0..40_u64, 0..16_usize), 0..60)) {
+        let mut walk = idle();
+        let mut now = at(0);
+        let mut doubtful = false;
+        for (step, which) in std::iter::once((0, 0)).chain(events) {
+            now = Timestamp::from_millis((now.as_millis() + step * 1_000).saturating_sub(5_000));
+            let mut more = every_event();
+            more.extend([
+                Event::Found(None),
+                error(ErrorKind::TimedOut, Applied::Maybe),
+                running("RUNNING"),
+                running("PENDING"),
+                missing(),
+                exited(1),
+                error(ErrorKind::PermissionDenied, Applied::No),
+                error(ErrorKind::Unavailable, Applied::Yes),
+            ]);
+            let event = more[which].clone();
+            if event == Event::Abort && step % 4 != 0 {
+                continue;
+            }
+            if event == Event::Elapsed {
+                now = now.max(walk.machine.deadline().map_or(now, |deadline| deadline.at));
+            }
+            let before = walk.machine.state_kind();
+            if walk.give(now, event).is_ok() {
+                let after = walk.machine.state_kind();
+                doubtful |= before == StateKind::Starting && after == StateKind::Finding || walk.machine.task().is_some();
+            }
+            if let Some(Outcome::Failed { ran, .. }) = walk.machine.outcome() {
+                prop_assert!(!doubtful || ran != Applied::No, "it may have run");
+            }
+        }
+        check_starts(&walk);
+        walk.check_replay(&OneOff::new(spec(), policy()));
+    }
+}

@@ -1,0 +1,143 @@
+//! Describes a world before it begins.
+
+use rollout_core::id::{EnvironmentName, InvalidId};
+use rollout_core::time::Timestamp;
+
+use crate::faults::Calls;
+use crate::kernel::Kernel;
+use crate::world::World;
+
+mod environment;
+mod service;
+mod zone;
+
+pub use environment::{BalancerBuilder, EnvironmentBuilder};
+pub use service::ServiceBuilder;
+pub use zone::ZoneBuilder;
+
+/// 2026-01-05T09:00:00Z, a Monday morning: when a world begins unless it is told otherwise.
+pub const BEGINNING: Timestamp = Timestamp::from_millis(1_767_603_600_000);
+
+/// Why a world cannot be built. `Display` is one fragment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A name is not well formed.
+    #[error(transparent)]
+    Name(#[from] InvalidId),
+    /// Something is named that was not described.
+    #[error("{what} {name} was not described")]
+    Missing {
+        /// Its kind.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Something is described twice.
+    #[error("{what} {name} is described twice")]
+    Twice {
+        /// Its kind.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A task definition is wrong.
+    #[error("the task definition of {service}: {why}")]
+    TaskDefinition {
+        /// The service.
+        service: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl BuildError {
+    pub(crate) fn missing(what: &'static str, name: impl Into<String>) -> Self {
+        Self::Missing {
+            what,
+            name: name.into(),
+        }
+    }
+}
+
+/// Describes a world. See the [crate's documentation](crate) for an example.
+#[derive(Clone, Debug)]
+pub struct WorldBuilder {
+    seed: u64,
+    now: Timestamp,
+    environments: Vec<EnvironmentBuilder>,
+    zones: Vec<ZoneBuilder>,
+}
+
+impl WorldBuilder {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            now: BEGINNING,
+            environments: Vec::new(),
+            zones: Vec::new(),
+        }
+    }
+
+    /// When the world begins; [`BEGINNING`] unless told otherwise.
+    #[must_use]
+    pub const fn starting_at(mut self, now: Timestamp) -> Self {
+        self.now = now;
+        self
+    }
+
+    /// Adds an environment.
+    #[must_use]
+    pub fn environment(
+        mut self,
+        name: &str,
+        describe: impl FnOnce(EnvironmentBuilder) -> EnvironmentBuilder,
+    ) -> Self {
+        self.environments.push(describe(EnvironmentBuilder::new(name)));
+        self
+    }
+
+    /// Adds a hosted zone.
+    #[must_use]
+    pub fn zone(mut self, id: &str, name: &str, describe: impl FnOnce(ZoneBuilder) -> ZoneBuilder) -> Self {
+        self.zones.push(describe(ZoneBuilder::new(id, name)));
+        self
+    }
+
+    /// Builds the world: settled services run and are healthy.
+    ///
+    /// # Errors
+    /// [`BuildError`] when a name is not well formed, or something is missing or described twice.
+    pub fn build(self) -> Result<World, BuildError> {
+        let mut world = World {
+            seed: self.seed,
+            kernel: Kernel::new(self.seed, self.now),
+            environments: Vec::new(),
+            zones: Vec::new(),
+            planned: Vec::new(),
+            faults: Vec::new(),
+            calls: Calls::default(),
+            took_effect: false,
+        };
+        for (environment, index) in self.environments.into_iter().zip(0_u16..) {
+            let name = EnvironmentName::new(environment.name.as_str())?;
+            if world.environments.iter().any(|e| e.name == name) {
+                return Err(BuildError::Twice {
+                    what: "environment",
+                    name: name.into(),
+                });
+            }
+            let built = environment.build(&mut world.kernel, index, name)?;
+            world.environments.push(built);
+        }
+        for zone in self.zones {
+            let built = zone.build(&mut world)?;
+            world.zones.push(built);
+        }
+        Ok(world)
+    }
+}
+
+/// The DNS name of a load balancer that is described somewhere else.
+pub(crate) fn name_of_balancer(name: &str, environment: &str, region: &str) -> String {
+    environment::balancer_name(name, environment, region)
+}

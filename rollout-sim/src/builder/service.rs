@@ -1,0 +1,289 @@
+//! Describes a service.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use rollout_core::id::{ContainerName, ImageTag, RepositoryName, ServiceName};
+use rollout_core::image::ImageRef;
+use rollout_core::service::RevisionSpec;
+use rollout_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::BuildError;
+use super::environment::group_arn;
+use crate::ecs::Environment;
+use crate::ecs::deployment::Breaker;
+use crate::ecs::service::{Service, Status};
+use crate::elb::{Checks, TargetGroup};
+use crate::kernel::Kernel;
+
+const TWO_DAYS: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// Describes a service of an [`EnvironmentBuilder`](super::EnvironmentBuilder). Unless told otherwise it wants one task,
+/// allows 100 to 200 percent, has the circuit breaker with rollback, and has run, settled, for two days.
+#[derive(Clone, Debug)]
+pub struct ServiceBuilder {
+    name: String,
+    family: Option<String>,
+    containers: Vec<(String, String, String)>,
+    template: Option<Value>,
+    check: Option<Value>,
+    desired: u32,
+    percent: (u32, u32),
+    breaker: Breaker,
+    grace: Duration,
+    port: Option<u16>,
+    checks: Checks,
+    deregistration_delay: Duration,
+    settled_for: Option<Duration>,
+    hosts: Vec<String>,
+    tells_version: bool,
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl ServiceBuilder {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            family: None,
+            containers: Vec::new(),
+            template: None,
+            check: None,
+            desired: 1,
+            percent: (100, 200),
+            breaker: Breaker::default(),
+            grace: Duration::from_secs(30),
+            port: None,
+            checks: Checks {
+                interval: 10_000,
+                healthy: 5,
+                unhealthy: 2,
+            },
+            deregistration_delay: Duration::from_secs(5),
+            settled_for: Some(TWO_DAYS),
+            hosts: Vec::new(),
+            tells_version: false,
+        }
+    }
+
+    /// Adds an essential container with an image of this environment's registry.
+    #[must_use]
+    pub fn container(mut self, name: &str, repository: &str, tag: &str) -> Self {
+        self.containers
+            .push((name.to_owned(), repository.to_owned(), tag.to_owned()));
+        self
+    }
+
+    /// The family of its task definition; named like the service unless told otherwise.
+    #[must_use]
+    pub fn family(mut self, name: &str) -> Self {
+        self.family = Some(name.to_owned());
+        self
+    }
+
+    /// Its task definition, as `register-task-definition --cli-input-json` takes it, instead of a minimal one. The images
+    /// of the containers that were added are put into it.
+    #[must_use]
+    pub fn task_definition(mut self, template: Value) -> Self {
+        self.template = Some(template);
+        self
+    }
+
+    /// How many tasks it wants.
+    #[must_use]
+    pub const fn desired(mut self, tasks: u32) -> Self {
+        self.desired = tasks;
+        self
+    }
+
+    /// Minimum healthy and maximum percent.
+    #[must_use]
+    pub const fn percent(mut self, minimum_healthy: u32, maximum: u32) -> Self {
+        self.percent = (minimum_healthy, maximum);
+        self
+    }
+
+    /// Its circuit breaker.
+    #[must_use]
+    pub const fn breaker(mut self, breaker: Breaker) -> Self {
+        self.breaker = breaker;
+        self
+    }
+
+    /// Puts it behind a target group with this port.
+    #[must_use]
+    pub const fn load_balanced(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// How the target group checks: interval (10 s unless told otherwise), passes until healthy again (5), failures until
+    /// unhealthy (2).
+    #[must_use]
+    pub fn checks(mut self, interval: Duration, healthy: u32, unhealthy: u32) -> Self {
+        self.checks = Checks {
+            interval: millis(interval).max(1),
+            healthy: u64::from(healthy.max(1)),
+            unhealthy: u64::from(unhealthy.max(1)),
+        };
+        self
+    }
+
+    /// For how long new tasks may fail the target group's checks; 30 s unless told otherwise.
+    #[must_use]
+    pub const fn grace(mut self, span: Duration) -> Self {
+        self.grace = span;
+        self
+    }
+
+    /// For how long a target drains; 5 s unless told otherwise.
+    #[must_use]
+    pub const fn deregistration_delay(mut self, span: Duration) -> Self {
+        self.deregistration_delay = span;
+        self
+    }
+
+    /// Gives its containers a health check of their own; whole seconds.
+    #[must_use]
+    pub fn container_check(mut self, interval: Duration, retries: u32, start_period: Duration) -> Self {
+        self.check = Some(json!({
+            "command": ["CMD-SHELL", "true"],
+            "interval": interval.as_secs(), "retries": retries, "startPeriod": start_period.as_secs(),
+        }));
+        self
+    }
+
+    /// For how long its tasks have been running.
+    #[must_use]
+    pub const fn settled_for(mut self, span: Duration) -> Self {
+        self.settled_for = Some(span);
+        self
+    }
+
+    /// It was created now and its first deployment is on its way: there is nothing to go back to.
+    #[must_use]
+    pub const fn just_created(mut self) -> Self {
+        self.settled_for = None;
+        self
+    }
+
+    /// A host name that leads to its tasks directly.
+    #[must_use]
+    pub fn host(mut self, name: &str) -> Self {
+        self.hosts.push(name.to_owned());
+        self
+    }
+
+    /// Its answers tell which version gave them, so that a probe's sample names the images.
+    #[must_use]
+    pub const fn tells_version(mut self) -> Self {
+        self.tells_version = true;
+        self
+    }
+
+    fn revision(&self, env: &Environment) -> Result<RevisionSpec, BuildError> {
+        let mut template = self.template.clone().unwrap_or_else(|| {
+            let containers = self
+                .containers
+                .iter()
+                .map(|(name, ..)| json!({ "name": name, "essential": true, "image": "" }));
+            let family = self.family.as_ref().unwrap_or(&self.name);
+            json!({ "family": family, "containerDefinitions": containers.collect::<Vec<_>>() })
+        });
+        if let Some(check) = &self.check {
+            for container in template["containerDefinitions"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+            {
+                container["healthCheck"] = check.clone();
+            }
+        }
+        let mut images = BTreeMap::new();
+        for (name, repository, tag) in &self.containers {
+            let (repository, named) = (
+                RepositoryName::new(repository.as_str())?,
+                ImageTag::new(tag.as_str())?,
+            );
+            let digest = env.registry.resolve(&repository, &named);
+            let missing = || BuildError::missing("image", format!("{repository}:{tag}"));
+            let digest = digest.ok_or_else(missing)?.clone();
+            images.insert(
+                ContainerName::new(name.as_str())?,
+                ImageRef { repository, digest },
+            );
+        }
+        Ok(RevisionSpec { template, images })
+    }
+
+    pub(super) fn build(self, k: &mut Kernel, env: &mut Environment) -> Result<(), BuildError> {
+        let name = ServiceName::new(self.name.as_str())?;
+        if env.service_index(&self.name).is_some() {
+            return Err(BuildError::Twice {
+                what: "service",
+                name: self.name,
+            });
+        }
+        let spec = self.revision(env)?;
+        let index = env.services.len() as u16;
+        let group = self.port.map(|port| {
+            env.groups.push(TargetGroup {
+                arn: group_arn(env, &self.name),
+                port,
+                checks: self.checks,
+                deregistration_delay: millis(self.deregistration_delay),
+                service: Some(index),
+                fixed: None,
+            });
+            env.groups.len() as u16 - 1
+        });
+        env.services.push(Service {
+            name,
+            status: Status::Active,
+            desired: self.desired,
+            minimum_healthy_percent: self.percent.0,
+            maximum_percent: self.percent.1,
+            breaker: self.breaker,
+            grace: millis(self.grace),
+            group,
+            tells_version: self.tells_version,
+            deployments: Vec::new(),
+            history: VecDeque::new(),
+            completed: None,
+            rolling_back: None,
+            next_deployment: 1,
+            tasks: Vec::new(),
+            stopped: VecDeque::new(),
+            events: VecDeque::new(),
+            due: None,
+            launch_after: Timestamp::EPOCH,
+            failures_in_a_row: 0,
+            no_room_until: None,
+            steady: false,
+            stalled: false,
+            script: None,
+        });
+        for host in self.hosts {
+            env.hosts.insert(host.to_ascii_lowercase(), index);
+        }
+        let why = |why| BuildError::TaskDefinition {
+            service: self.name.clone(),
+            why,
+        };
+        let (arn, _) = env.ensure_revision(&spec).map_err(why)?;
+        let (revision, _) = env.revision(&arn).ok_or_else(|| why("it vanished".to_owned()))?;
+        match self.settled_for {
+            Some(span) => {
+                let since = Timestamp::from_millis(k.now.as_millis().saturating_sub(millis(span)));
+                env.populate(k, index, revision, since);
+            }
+            None => {
+                env.deploy(k, index, revision);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! What `DescribeServices`, `ListServiceDeployments` and `DescribeTasks` show together.
+
+use rollout_core::evidence::Evidence;
+use rollout_core::id::{DeploymentId, ServiceName};
+use rollout_core::service::{
+    Captured, DeploymentObservation, DeploymentRecord, DeploymentRole, RestorePoint, RolloutState,
+    RunningTask, ServiceObservation, ServiceStatus, Strategy,
+};
+use rollout_core::time::Timestamp;
+
+use super::Environment;
+use super::deployment::Deployment;
+use super::service::{Service, Status};
+use super::task::{Owner, Phase};
+
+/// Where events and deployments are seen.
+pub(crate) const SOURCE: &str = "ecs:DescribeServices";
+
+/// `DescribeTasks` takes 100 tasks a call; a look shows no more.
+const STOPPED_SHOWN: usize = 100;
+
+impl Environment {
+    /// A service as it is shown now.
+    pub(crate) fn observe(&self, now: Timestamp, name: &ServiceName) -> ServiceObservation {
+        let found = self
+            .service_index(name.as_str())
+            .map(|s| &self.services[s as usize]);
+        let Some(service) = found.filter(|s| s.status != Status::Inactive) else {
+            return ServiceObservation {
+                at: now,
+                status: ServiceStatus::Missing,
+                desired: 0,
+                running: 0,
+                pending: 0,
+                deployments: Vec::new(),
+                tasks: Vec::new(),
+                stopped: Vec::new(),
+                events: Vec::new(),
+            };
+        };
+        let shown = service.deployments.iter().chain(service.history.iter().rev());
+        let tasks = service.tasks.iter().map(|id| &self.tasks[id]);
+        let running: Vec<RunningTask> = tasks
+            .filter(|t| t.phase == Phase::Running && t.why.is_none())
+            .map(|t| RunningTask {
+                task: t.arn.clone(),
+                task_definition: self.revision_at(t.revision).arn.clone(),
+                images: t.images.clone(),
+                started_by: owner(service, t.owner),
+                started_at: t.started_at,
+            })
+            .collect();
+        let stopped = service.stopped.iter().rev().take(STOPPED_SHOWN).rev();
+        let deployments: Vec<_> = shown.map(|d| self.show(service, d)).collect();
+        ServiceObservation {
+            at: now,
+            status: match service.status {
+                Status::Active => ServiceStatus::Active,
+                Status::Draining => ServiceStatus::Draining,
+                Status::Inactive => ServiceStatus::Missing,
+            },
+            desired: service.desired,
+            running: running.len() as u32,
+            pending: deployments.iter().map(|d| d.pending).sum(),
+            deployments,
+            tasks: running,
+            stopped: stopped
+                .filter_map(|id| self.tasks.get(id))
+                .filter(|t| t.is_visible(now))
+                .filter_map(|t| t.stopped(self))
+                .collect(),
+            events: service
+                .events
+                .iter()
+                .map(|(at, text)| Evidence::new(*at, SOURCE, name.as_str(), text.as_str()))
+                .collect(),
+        }
+    }
+
+    fn show(&self, service: &Service, deployment: &Deployment) -> DeploymentObservation {
+        let (mut running, mut pending) = (0, 0);
+        for task in service.tasks.iter().map(|id| &self.tasks[id]) {
+            if task.why.is_none() && owned(task.owner, deployment.number) {
+                if task.phase == Phase::Running {
+                    running += 1;
+                } else {
+                    pending += 1;
+                }
+            }
+        }
+        let record = &deployment.record;
+        DeploymentObservation {
+            id: deployment.id.clone(),
+            task_definition: self.revision_at(deployment.revision).arn.clone(),
+            role: deployment.role.clone(),
+            rollout: deployment.rollout.clone(),
+            reason: Some(deployment.reason.clone()),
+            // An older deployment wants what it still has.
+            desired: if deployment.role == DeploymentRole::Primary {
+                service.desired
+            } else {
+                running + pending
+            },
+            running,
+            pending,
+            failed: deployment.failed,
+            created_at: deployment.created_at,
+            record: Some(DeploymentRecord {
+                arn: record.arn.clone(),
+                status: record.status.clone(),
+                reason: record.reason.clone(),
+                strategy: Strategy::Rolling,
+                stage: None,
+                rolled_back_to: record.rolled_back_to.map(|r| self.revision_at(r).arn.clone()),
+            }),
+        }
+    }
+
+    /// What a service would go back to.
+    pub(crate) fn capture(&self, now: Timestamp, name: &ServiceName) -> Captured {
+        let nothing = |why: &str, deployment: Option<DeploymentId>| Captured::Nothing {
+            why: why.to_owned(),
+            deployment,
+        };
+        let found = self
+            .service_index(name.as_str())
+            .map(|s| &self.services[s as usize]);
+        let Some(service) = found.filter(|s| s.status == Status::Active) else {
+            return nothing("the service does not exist", None);
+        };
+        let Some(primary) = service.primary() else {
+            return nothing("the service was never deployed", None);
+        };
+        let id = Some(primary.id.clone());
+        if primary.rollout != RolloutState::Completed {
+            return nothing("the PRIMARY deployment is not COMPLETED", id);
+        }
+        let revision = self.revision_at(primary.revision);
+        if !revision.active {
+            return nothing(&format!("the revision {} is INACTIVE", revision.arn), id);
+        }
+        let mut running = service.tasks.iter().map(|task| &self.tasks[task]);
+        let proof =
+            running.find(|t| t.is_placed() && t.phase == Phase::Running && owned(t.owner, primary.number));
+        let Some(task) = proof else {
+            return nothing("no task of the PRIMARY deployment runs", id);
+        };
+        if let Some((container, _)) = self.pull_error(primary.revision, &task.images) {
+            return nothing(
+                &format!("the image of container {container} is gone from the registry"),
+                id,
+            );
+        }
+        Captured::Point(RestorePoint {
+            service: name.clone(),
+            captured_at: now,
+            task_definition: revision.arn.clone(),
+            images: task.images.clone(),
+            deployment: primary.id.clone(),
+            desired: service.desired,
+        })
+    }
+}
+
+fn owned(owner: Owner, number: u32) -> bool {
+    matches!(owner, Owner::Service { deployment, .. } if deployment == number)
+}
+
+fn owner(service: &Service, owner: Owner) -> Option<DeploymentId> {
+    match owner {
+        Owner::Service { deployment, .. } => service.deployment_id(deployment),
+        Owner::Job => None,
+    }
+}

@@ -1,0 +1,204 @@
+//! HTTP requests from outside: from a host name through records and load balancers to a task.
+
+use rollout_core::dns::RecordData;
+use rollout_core::evidence::Evidence;
+use rollout_core::id::DomainName;
+use rollout_core::probe::{HttpProbe, Sample, Verdict};
+use rollout_core::service::Images;
+use rollout_core::time::human;
+
+use crate::ecs::Environment;
+use crate::elb::LoadBalancer;
+use crate::rng::Stream;
+use crate::world::World;
+
+/// How many CNAMEs are followed.
+const CHAIN: usize = 8;
+
+/// An answer.
+struct Answer {
+    status: u16,
+    body: String,
+    millis: u64,
+    images: Option<Images>,
+}
+
+/// Who answers a request.
+enum Server {
+    Service(u16, u16),
+    /// Targets that are no tasks.
+    Fixed,
+    /// A load balancer with nothing behind it.
+    Nobody,
+}
+
+impl World {
+    /// The load balancer with this DNS name, in lower case.
+    pub(crate) fn balancer(&self, name: &str) -> Option<(&Environment, &LoadBalancer)> {
+        self.environments.iter().find_map(|env| {
+            let found = env.balancers.iter().find(|b| b.dns_name.normalised() == name)?;
+            Some((env, found))
+        })
+    }
+
+    /// Follows a host name through the zones to what it stands for.
+    fn lead(&self, host: &str) -> String {
+        let mut name = host.trim_end_matches('.').to_ascii_lowercase();
+        for _ in 0..CHAIN {
+            let Ok(domain) = DomainName::new(name.as_str()) else {
+                break;
+            };
+            let mut records = self.zones.iter().filter(|z| z.holds(&domain)).flat_map(|z| {
+                let mine = z.records().iter().filter(|r| r.key.name.same_as(&domain));
+                // A resolver asks any server; the first is as good as another.
+                mine.filter_map(|r| z.answer(self.kernel.now, 0, &r.key))
+            });
+            let next = records.find_map(|r| match &r.data {
+                RecordData::Alias { target, .. } => Some(target.normalised()),
+                RecordData::Values { values, .. }
+                    if r.key.record_type == rollout_core::dns::RecordType::Cname =>
+                {
+                    values
+                        .first()
+                        .map(|v| v.trim_end_matches('.').to_ascii_lowercase())
+                }
+                RecordData::Values { .. } => None,
+            });
+            match next {
+                Some(next) => name = next,
+                None => break,
+            }
+        }
+        name
+    }
+
+    fn server(&self, host: &str, path: &str) -> Option<Server> {
+        let name = self.lead(host);
+        for env in &self.environments {
+            if let Some(service) = env.hosts.get(&name) {
+                return Some(Server::Service(env.index, *service));
+            }
+        }
+        let (env, balancer) = self.balancer(&name)?;
+        let Some(group) = balancer.route(path) else {
+            return Some(Server::Nobody);
+        };
+        let group = &env.groups[group as usize];
+        Some(match (group.service, group.fixed) {
+            (Some(service), _) => Server::Service(env.index, service),
+            (None, Some(fixed)) if fixed.healthy + fixed.unhealthy > 0 => Server::Fixed,
+            (None, Some(_) | None) => Server::Nobody,
+        })
+    }
+
+    /// One request, judged as the probe says.
+    pub(crate) fn http(&mut self, probe: &HttpProbe) -> Sample {
+        let now = self.kernel.now;
+        let mut sample = Sample {
+            at: now,
+            verdict: Verdict::Fail,
+            images: None,
+            evidence: Vec::new(),
+        };
+        let say = |sample: &mut Sample, detail: String| {
+            sample
+                .evidence
+                .push(Evidence::new(now, "http", probe.url.as_str(), detail));
+        };
+        let Some((host, path)) = split(&probe.url) else {
+            say(&mut sample, "not a http or https URL".to_owned());
+            return sample;
+        };
+        let Some(server) = self.server(host, path) else {
+            say(&mut sample, format!("the host {host} does not resolve"));
+            return sample;
+        };
+        let answer = self.ask(&server, path);
+        sample.images = answer.images;
+        let took = core::time::Duration::from_millis(answer.millis);
+        if took > probe.timeout {
+            say(&mut sample, format!("no answer within {}", human(probe.timeout)));
+            return sample;
+        }
+        let expected = if probe.status.is_empty() {
+            (200..300).contains(&answer.status)
+        } else {
+            probe.status.contains(&answer.status)
+        };
+        let mut wrong = Vec::new();
+        if !expected {
+            wrong.push("another status was expected".to_owned());
+        }
+        if let Some(text) = probe
+            .body_contains
+            .as_ref()
+            .filter(|t| !answer.body.contains(t.as_str()))
+        {
+            wrong.push(format!("the body does not contain `{text}`"));
+        }
+        if took > probe.latency {
+            wrong.push(format!("it took longer than {}", human(probe.latency)));
+        }
+        if wrong.is_empty() {
+            sample.verdict = Verdict::Pass;
+        }
+        let mut detail = format!("status {} after {}", answer.status, human(took));
+        for text in wrong {
+            detail.push_str("; ");
+            detail.push_str(&text);
+        }
+        say(&mut sample, detail);
+        sample
+    }
+
+    fn ask(&mut self, server: &Server, path: &str) -> Answer {
+        let plain = |status: u16, body: &str| Answer {
+            status,
+            body: body.to_owned(),
+            millis: 5,
+            images: None,
+        };
+        let (e, s) = match server {
+            Server::Fixed => return plain(200, "ok"),
+            Server::Nobody => return plain(503, "Service Temporarily Unavailable"),
+            Server::Service(e, s) => (*e, *s),
+        };
+        let env = &self.environments[e as usize];
+        let serving = env.serving(s);
+        if serving.is_empty() {
+            return plain(503, "Service Temporarily Unavailable");
+        }
+        let pick = self.kernel.dice.below(Stream::Health, serving.len() as u64);
+        let task = serving[usize::try_from(pick).unwrap_or(0)];
+        let course = &task.course;
+        let millis = self.kernel.dice.draw(Stream::Health, course.latency);
+        let errs = course.errors_per_10_000;
+        let unlucky = errs > 0 && self.kernel.dice.below(Stream::Health, 10_000) < u64::from(errs);
+        let ready = task.answers(self.kernel.now);
+        let (status, body) = match (ready, path) {
+            (_, "/health/live") => (200, course.body.clone()),
+            (false, _) => (503, "not ready".to_owned()),
+            (true, p) if unlucky && !p.starts_with("/health/") => (500, "internal server error".to_owned()),
+            (true, _) => (200, course.body.clone()),
+        };
+        let tells = env.services[s as usize].tells_version;
+        Answer {
+            status,
+            body,
+            millis,
+            images: tells.then(|| task.images.clone()),
+        }
+    }
+}
+
+/// Host and path of a URL; the port does not matter here.
+fn split(url: &str) -> Option<(&str, &str)> {
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))?;
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.split_once(':').map_or(authority, |(host, _)| host);
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    (!host.is_empty()).then_some((host, if path.is_empty() { "/" } else { path }))
+}
