@@ -56,6 +56,8 @@ impl Sim {
         for text in &args.incidents {
             incident::plan(&mut world, config, text)?;
         }
+        // What was planned for now has happened when the first call comes.
+        world.pass(Duration::from_millis(1));
         let cloud = SimCloud::new(world);
         let ports = cloud.ports(config.promotion.from.as_str(), config.promotion.to.as_str())?;
         let watched = !global.json && std::io::stdout().is_terminal() && !paint::dumb();

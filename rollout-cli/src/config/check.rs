@@ -10,6 +10,7 @@ use crate::config::diagnostic::suggest;
 
 pub(super) fn check(loaded: &Loaded, sink: &Sink) {
     promotion(loaded, sink);
+    verification(loaded, sink);
     doubles(loaded, sink);
     if loaded.complete {
         order(loaded, sink);
@@ -31,6 +32,15 @@ fn promotion(loaded: &Loaded, sink: &Sink) {
             format!("`from` and `to` are both `{}`", loaded.to.value),
         );
         sink.push(fault.help("a release goes from the environment that has proven it to another one"));
+    }
+}
+
+fn verification(loaded: &Loaded, sink: &Sink) {
+    let mut records = loaded.value.dns.iter();
+    let Some(first) = records.next() else { return };
+    for dns in records.filter(|dns| dns.verify != first.verify) {
+        let fault = sink.at(&dns.span, format!("the record {} is verified in another way than {}", dns.key, first.key));
+        sink.push(fault.help("give all records the same `verify`"));
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Verify {
     /// Each authoritative name server is asked.
     #[default]
     NameServers,
+    /// Route 53 is asked what it would answer: where port 53 is closed to the outside.
+    TestDnsAnswer,
     /// The zone's own API is asked: for private zones and emulators, whose name servers nobody can reach.
     Api,
 }
@@ -61,7 +63,11 @@ fn read(reader: &Reader<'_>) -> Option<Dns> {
     });
     let lowered_ttl = lowered_ttl(reader, ttl);
     let drain = reader.value("drain").and_then(|v| drain(&v));
-    let words = [("name-servers", Verify::NameServers), ("api", Verify::Api)];
+    let words = [
+        ("name-servers", Verify::NameServers),
+        ("test-dns-answer", Verify::TestDnsAnswer),
+        ("api", Verify::Api),
+    ];
     let verify = reader
         .value("verify")
         .and_then(|v| v.word(&words))

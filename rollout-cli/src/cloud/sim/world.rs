@@ -153,16 +153,9 @@ fn body(config: &Config, service: &Service) -> String {
     if texts.is_empty() { "ok".to_owned() } else { texts.into_iter().collect::<Vec<_>>().join(" ") }
 }
 
-/// Every alarm that a gate names: on the errors of its service where requests reach it, else moved by incidents only.
-fn alarms(config: &Config, mut e: EnvironmentBuilder) -> EnvironmentBuilder {
-    for (name, service) in alarm_names(config) {
-        let watched = service.filter(|service| port(&service.task_definition_in(&config.promotion.to).json).is_some());
-        e = match watched {
-            Some(service) => e.alarm_on_errors(name, service.name_in(&config.promotion.to).as_str(), 500),
-            None => e.alarm(name),
-        };
-    }
-    e
+/// Every alarm that a gate names. Incidents move them, nothing else does: what they measure is not in the configuration.
+fn alarms(config: &Config, e: EnvironmentBuilder) -> EnvironmentBuilder {
+    alarm_names(config).into_keys().fold(e, EnvironmentBuilder::alarm)
 }
 
 pub(super) fn alarm_names(config: &Config) -> BTreeMap<&str, Option<&Service>> {
