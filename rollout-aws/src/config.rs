@@ -8,6 +8,12 @@
 use core::time::Duration;
 
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::identity::{
+    IdentityFuture, ResolveCachedIdentity, ResolveIdentity as _, SharedIdentityResolver,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -25,7 +31,8 @@ const OPERATION: Duration = Duration::from_secs(60);
 /// The caller's configuration with our retry layer and application name, and our timeouts where it has none.
 ///
 /// A configuration without a sleep implementation (one made by hand; `aws_config::load_defaults` sets it) can neither
-/// retry nor time out: both are then off, where the SDK's client would panic.
+/// retry nor time out: both are then off, and credentials are resolved anew for every call, where the SDK's client would
+/// panic.
 pub(crate) fn prepare(config: &SdkConfig) -> SdkConfig {
     prepare_with(config, ATTEMPT, OPERATION)
 }
@@ -55,7 +62,11 @@ fn prepare_with(config: &SdkConfig, attempt: Duration, operation: Duration) -> S
     } else {
         prepared = prepared
             .retry_config(once())
-            .timeout_config(TimeoutConfig::disabled());
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if config.identity_cache().is_none() {
+            prepared = prepared.identity_cache(Uncached);
+        }
     }
     if config.behavior_version().is_none() {
         prepared = prepared.behavior_version(BehaviorVersion::v2026_01_12());
@@ -66,6 +77,21 @@ fn prepare_with(config: &SdkConfig, attempt: Duration, operation: Duration) -> S
         prepared = prepared.app_name(name);
     }
     prepared.build()
+}
+
+/// The SDK's own cache of credentials needs to sleep.
+#[derive(Debug)]
+struct Uncached;
+
+impl ResolveCachedIdentity for Uncached {
+    fn resolve_cached_identity<'a>(
+        &'a self,
+        resolver: SharedIdentityResolver,
+        components: &'a RuntimeComponents,
+        bag: &'a ConfigBag,
+    ) -> IdentityFuture<'a> {
+        IdentityFuture::new(async move { resolver.resolve_identity(components, bag).await })
+    }
 }
 
 /// One try. For `customize().config_override(Builder::new().retry_config(once()))` on a mutating call: a second try by

@@ -29,7 +29,6 @@ pub struct Gates {
 
 impl Gates {
     /// Starts with no provider at all.
-    #[must_use]
     pub fn builder() -> GatesBuilder {
         GatesBuilder(Self::default())
     }

@@ -48,6 +48,8 @@ pub mod ecs;
 pub mod edge;
 #[cfg(feature = "elbv2")]
 pub mod elbv2;
+#[cfg(all(test, any(feature = "elbv2", feature = "route53")))]
+mod fake;
 pub mod gates;
 pub mod guard;
 #[cfg(feature = "logs")]

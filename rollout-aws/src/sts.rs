@@ -157,6 +157,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[async_trait]
 impl Guard for IdentityGuard {
     async fn check(&self, ctx: &OpContext) -> Result<(), Error> {
+        // The inherent method, which takes precedence in a path.
         Self::check(self, ctx).await
     }
 }

@@ -3,7 +3,15 @@
 //! Exit codes: 0 done; 1 failed, or `status` found nothing healthy; 2 wrong arguments; 3 skipped, because the
 //! machine lacks something that the task names.
 
+mod cargo;
+mod docs;
 mod emulator;
+mod licences;
+mod spdx;
+mod steps;
+mod storefront;
+mod test;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -20,15 +28,30 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Checks that what the documents link to and name is there.
+    Docs,
     /// Local AWS emulators: start, stop, status, test. See docs/emulators.md.
     #[command(subcommand)]
     Emulator(emulator::Command),
+    /// Checks licences, bans, duplicates and sources of every dependency against deny.toml.
+    Licences,
+    /// Runs the storefront release on the simulated cloud: one that is released, then one that is rolled back.
+    Storefront(storefront::StorefrontArgs),
+    /// Runs all tests, doc tests, and the emulator suite.
+    Test(test::TestArgs),
+    /// Checks which crates each of ours may depend on.
+    Tree,
 }
 
 fn main() -> ExitCode {
     let Cli { task } = Cli::parse();
     let end = match task {
+        Task::Docs => docs::run(),
         Task::Emulator(command) => emulator::run(command),
+        Task::Licences => licences::run(),
+        Task::Storefront(args) => storefront::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Tree => tree::run(),
     };
     match end {
         Ok(code) => code,

@@ -276,10 +276,7 @@ impl Route53Cutover {
         batch: &ChangeBatch,
         error: SdkError<ChangeResourceRecordSetsError, HttpResponse>,
     ) -> Error {
-        let invalid = error.as_service_error().and_then(|error| match error {
-            ChangeResourceRecordSetsError::InvalidChangeBatch(invalid) => Some(invalid.messages().join(" ")),
-            _ => None,
-        });
+        let invalid = invalid_batch(&error);
         let mut mapped = from_sdk(CHANGE, format!("a change of zone {}", batch.zone()), true, error);
         if mapped.kind == ErrorKind::Throttled {
             // It was sent once, so nothing is used up.
@@ -292,9 +289,10 @@ impl Route53Cutover {
             }
             // Route 53 has one code for a stale value and for a value that is no value; only a read tells them apart.
             // If it cannot be read, "someone else has acted" is the careful answer.
-            if self.assumptions_hold(batch).await.unwrap_or(false) {
-                mapped.kind = ErrorKind::InvalidRequest;
-            }
+            mapped.kind = match self.assumptions_hold(batch).await {
+                Ok(true) => ErrorKind::InvalidRequest,
+                Ok(false) | Err(_) => ErrorKind::Conflict,
+            };
         }
         mapped
     }
@@ -308,6 +306,26 @@ impl Route53Cutover {
         let mut known = self.name_servers.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(zone.clone(), names.to_vec());
     }
+}
+
+/// The messages of `InvalidChangeBatch`, beyond what the SDK has as the error's own message.
+///
+/// Route 53 has two forms of it: the common one (`ErrorResponse`), and one whose root is `InvalidChangeBatch` (Amazon
+/// Route 53 API, "ChangeResourceRecordSets", examples), which the SDK does not know and leaves without a code.
+fn invalid_batch(error: &SdkError<ChangeResourceRecordSetsError, HttpResponse>) -> Option<String> {
+    if let Some(ChangeResourceRecordSetsError::InvalidChangeBatch(invalid)) = error.as_service_error() {
+        return Some(invalid.messages().join(" "));
+    }
+    let body = error.raw_response()?.body().bytes()?;
+    let body = String::from_utf8_lossy(body);
+    let (_, inner) = body.split_once("<InvalidChangeBatch")?;
+    let messages: Vec<&str> = inner
+        .split("<Message>")
+        .skip(1)
+        .filter_map(|part| part.split_once("</Message>"))
+        .map(|(message, _)| message.trim())
+        .collect();
+    Some(messages.join(" "))
 }
 
 /// No record for the key; an error when its name has records that a CREATE for the key could not stand beside.

@@ -270,7 +270,7 @@ impl World {
             (Luck::Foreign, Effect::ResolveTag { .. }) => Event::TagResolved(Some(digest("moved"))),
             (Luck::Good, Effect::ResolveTag { .. }) => Event::TagResolved(Some(digest("new"))),
             (luck, Effect::ObserveSource { service }) => {
-                let mut seen = World {
+                let mut seen = Self {
                     services: BTreeMap::new(),
                     ..self.clone()
                 };

@@ -434,7 +434,7 @@ fn someone_else_deploys() {
     assert_eq!(ours.role, DeploymentRole::Active);
     assert_eq!(ours.record.expect("kept").status, RecordStatus::Stopped);
     let revision = bench.ensure(&bench.spec("2"));
-    let error = bench.update_to(revision, Some(started.deployment.clone()));
+    let error = bench.update_to(revision, Some(started.deployment));
     let error = error.expect_err("it assumes ours");
     assert_eq!(error.kind, ErrorKind::Conflict);
     let seen = bench.until("completes", settled);

@@ -1,9 +1,10 @@
 //! Where things live: sources in `tests/emulator`, everything made in `<target>/emulator`.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+
+use crate::cargo;
 
 /// The folders of the workspace that emulators use.
 #[derive(Clone, Debug)]
@@ -13,30 +14,15 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// From `CARGO_MANIFEST_DIR` of the running xtask, else of its build; honours `CARGO_TARGET_DIR`.
+    /// Of the workspace that xtask runs in; honours `CARGO_TARGET_DIR`.
     pub(crate) fn find() -> Result<Self> {
-        let package = env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = package
-            .parent()
-            .with_context(|| {
-                format!(
-                    "{} has no parent: run `cargo xtask` in the workspace",
-                    package.display()
-                )
-            })?
-            .to_path_buf();
+        let root = cargo::root()?;
         ensure!(
             root.join("tests/emulator").is_dir(),
             "{} is missing: run `cargo xtask` in a full checkout of the workspace",
             root.join("tests/emulator").display()
         );
-        let target = match env::var_os("CARGO_TARGET_DIR") {
-            Some(dir) => env::current_dir()
-                .context("the current folder cannot be read")?
-                .join(dir),
-            None => root.join("target"),
-        };
+        let target = cargo::target(&root)?;
         Ok(Self {
             root,
             made: target.join("emulator"),

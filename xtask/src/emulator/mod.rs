@@ -165,6 +165,11 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
+/// Runs the suite against one emulator, as `cargo xtask emulator test --with` does.
+pub(crate) fn test(kind: Kind) -> Result<ExitCode> {
+    suite::run(&Layout::find()?, kind, &[])
+}
+
 fn start(layout: &Layout, args: &StartArgs) -> Result<ExitCode> {
     let name = args.name.as_deref().unwrap_or_else(|| args.with.name());
     let started = launch::start(layout, args.with, name, args.port, launch::Session::Detached)?;

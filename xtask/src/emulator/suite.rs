@@ -1,8 +1,7 @@
 //! `cargo xtask emulator test`.
 
-use std::env;
 use std::fs;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
@@ -10,6 +9,7 @@ use super::instance::Instance;
 use super::launch::{self, Session};
 use super::layout::Layout;
 use super::{Kind, Port};
+use crate::cargo::cargo;
 
 /// Runs the emulator suite against the default instance, else against one of its own that ends with the run.
 pub(crate) fn run(layout: &Layout, kind: Kind, rest: &[String]) -> Result<ExitCode> {
@@ -39,19 +39,17 @@ pub(crate) fn run(layout: &Layout, kind: Kind, rest: &[String]) -> Result<ExitCo
 }
 
 fn cargo_test(layout: &Layout, instance: &Instance, rest: &[String]) -> Result<ExitCode> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["test", "--package", "rollout-tests", "--test", "emulator", "--"])
-        .args(rest);
-    command.current_dir(layout.root());
-    // What the caller's shell says about AWS must not reach the tests, least of all real credentials.
-    for (key, _) in env::vars_os() {
-        if key.to_str().is_some_and(|key| key.starts_with("AWS_")) {
-            command.env_remove(key);
-        }
-    }
-    let status = command
+    // The features of the whole workspace, as in `cargo xtask test`: another set would build the AWS SDK once more.
+    let status = cargo(layout.root())
+        .args([
+            "test",
+            "--workspace",
+            "--all-features",
+            "--test",
+            "emulator",
+            "--",
+        ])
+        .args(rest)
         .envs(&instance.env)
         .status()
         .context("cargo cannot be run")?;

@@ -19,14 +19,19 @@ use crate::probe::Subject;
 use crate::service::{Captured, Images, RevisionSpec, TaskSpec};
 use crate::time::Timestamp;
 
+/// What a stage does once its events are booked.
+type GoOn = fn(&RolloutPlan, Box<Work>, Timestamp) -> (State, Vec<Effect>);
+
+/// Begins what can begin of one stage; `None` when the stage is done.
+type Begin = fn(&RolloutPlan, &mut Work, Timestamp) -> Option<Vec<Effect>>;
+
 /// Everything has been read: the images may be copied.
 pub(super) fn promote(plan: &RolloutPlan, mut work: Box<Work>, now: Timestamp) -> (State, Vec<Effect>) {
     work.give_up = None;
-    let steps: Vec<StepId> = work.children.keys().cloned().collect();
-    let effects = steps
-        .into_iter()
-        .flat_map(|step| work.give(Event::Promotion { step, event: PROCEED }, now))
-        .collect();
+    let mut effects = Vec::new();
+    for (step, _) in super::step_images(plan) {
+        effects.extend(work.give(Event::Promotion { step, event: PROCEED }, now));
+    }
     after(plan, work, effects, now, promoted)
 }
 
@@ -54,7 +59,7 @@ fn take(
     mut work: Box<Work>,
     now: Timestamp,
     event: Event,
-    go_on: fn(&RolloutPlan, Box<Work>, Timestamp) -> (State, Vec<Effect>),
+    go_on: GoOn,
 ) -> (State, Vec<Effect>) {
     let effects = match event {
         Event::Abort => return stop(plan, work, End::Aborted, now),
@@ -69,7 +74,7 @@ fn after(
     mut work: Box<Work>,
     mut effects: Vec<Effect>,
     now: Timestamp,
-    go_on: fn(&RolloutPlan, Box<Work>, Timestamp) -> (State, Vec<Effect>),
+    go_on: GoOn,
 ) -> (State, Vec<Effect>) {
     let (state, more) = match work.settle(plan, now) {
         Some(end) => stop(plan, work, end, now),
@@ -89,7 +94,7 @@ fn promoted(plan: &RolloutPlan, work: Box<Work>, now: Timestamp) -> (State, Vec<
 
 /// Begins whatever can begin now, stage by stage; when nothing is left, the last look.
 fn change(plan: &RolloutPlan, mut work: Box<Work>, now: Timestamp) -> (State, Vec<Effect>) {
-    let stages: [fn(&RolloutPlan, &mut Work, Timestamp) -> Option<Vec<Effect>>; 5] = [
+    let stages: [Begin; 5] = [
         |plan, work, now| tasks(plan, work, When::BeforeServices, now),
         services,
         |plan, work, now| tasks(plan, work, When::AfterServices, now),

@@ -1,0 +1,38 @@
+//! `cargo xtask test`: everything that a change must pass, in one command.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::cargo::{cargo, root, run as run_command};
+use crate::emulator::{self, Kind};
+use crate::steps::Steps;
+
+#[derive(Args)]
+pub(crate) struct TestArgs {
+    /// Leave the emulators out: no Python is needed and nothing is downloaded.
+    #[arg(long)]
+    no_emulators: bool,
+}
+
+/// The emulators that the suite runs against. moto has no ECS deployments, and so no release to test.
+const EMULATORS: [Kind; 2] = [Kind::Ministack, Kind::Localstack];
+
+pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
+    let root = root()?;
+    let mut steps = Steps::default();
+    // With all features and all packages at once, so that every dependency is built once. The emulator suite is no part of
+    // it: its target says `test = false` and is asked for by name.
+    steps.run("tests and doc tests", || {
+        run_command(cargo(&root).args(["test", "--locked", "--workspace", "--all-features"]))
+    });
+    for kind in EMULATORS.into_iter().filter(|_| !args.no_emulators) {
+        steps.run(&format!("emulator tests with {kind}"), || {
+            let code = emulator::test(kind)?;
+            ensure!(code == ExitCode::SUCCESS, "the emulator tests failed");
+            Ok(())
+        });
+    }
+    Ok(steps.finish())
+}
