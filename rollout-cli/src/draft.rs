@@ -58,7 +58,11 @@ pub(crate) fn plan(config: &Config, release: &str, run: &RunId) -> anyhow::Resul
             .map(|service| service_plan(config, service, release))
             .collect::<anyhow::Result<_>>()?,
         tasks: config.tasks.iter().map(|task| task_plan(config, task)).collect(),
-        gates: config.gates.iter().map(gate_plan).collect::<anyhow::Result<_>>()?,
+        gates: config
+            .gates
+            .iter()
+            .map(gate_plan)
+            .collect::<anyhow::Result<_>>()?,
         cutovers: config.dns.iter().map(cutover_plan).collect(),
         policy: policy(config),
     };
@@ -77,7 +81,11 @@ fn service_plan(config: &Config, service: &Service, release: &str) -> anyhow::Re
         images: images(config, service, release)?,
         template: service.task_definition_in(to).json.clone(),
         deployment: service.deployment.clone(),
-        gates: service.gates.iter().map(gate_plan).collect::<anyhow::Result<_>>()?,
+        gates: service
+            .gates
+            .iter()
+            .map(gate_plan)
+            .collect::<anyhow::Result<_>>()?,
     })
 }
 
@@ -104,7 +112,11 @@ fn images(
         };
         Ok((container.clone(), spec))
     };
-    service.images.iter().map(|(container, image)| one(container, &image.value)).collect()
+    service
+        .images
+        .iter()
+        .map(|(container, image)| one(container, &image.value))
+        .collect()
 }
 
 fn gate_plan(gate: &Gate) -> anyhow::Result<GatePlan> {
@@ -155,7 +167,11 @@ fn cutover_plan(dns: &Dns) -> CutoverPlan {
 
 /// What holds for the whole run. The way back gets as much time as the way there.
 fn policy(config: &Config) -> RolloutPolicy {
-    let longest = config.services.iter().map(|service| service.deployment.give_up).max();
+    let longest = config
+        .services
+        .iter()
+        .map(|service| service.deployment.give_up)
+        .max();
     let deployment = deployment::Policy {
         poll_every: seconds(5),
         give_up: longest.unwrap_or_default().max(seconds(900)),

@@ -63,8 +63,11 @@ impl Follower {
     pub(crate) fn look<M: Follow>(&mut self, machine: &M, run: &str, now: Timestamp) -> Snapshot {
         let began = *self.began.get_or_insert(now);
         let begun = machine.begun();
-        let (back, forth): (Vec<_>, Vec<_>) = begun.into_iter().partition(|view| view.step.as_str().starts_with("unwind/"));
-        let (groups, single): (Vec<_>, Vec<_>) = forth.into_iter().partition(|view| group_of(&view.step).is_some());
+        let (back, forth): (Vec<_>, Vec<_>) = begun
+            .into_iter()
+            .partition(|view| view.step.as_str().starts_with("unwind/"));
+        let (groups, single): (Vec<_>, Vec<_>) =
+            forth.into_iter().partition(|view| group_of(&view.step).is_some());
         let mut rows = machine.planned();
         for view in single {
             let row = match self.verdicts.get(view.step.as_str()) {
@@ -77,7 +80,10 @@ impl Follower {
             }
         }
         for group in ["check", "confirm"] {
-            let members: Vec<&StepView> = groups.iter().filter(|v| group_of(&v.step) == Some(group)).collect();
+            let members: Vec<&StepView> = groups
+                .iter()
+                .filter(|v| group_of(&v.step) == Some(group))
+                .collect();
             if let Some(planned) = rows.iter_mut().find(|row| row.step == group)
                 && !members.is_empty()
             {
@@ -169,7 +175,9 @@ fn waiting(step: &StepId, text: &str, fact: Option<&String>) -> String {
     let is_name = |word| text.starts_with(word);
     match bare {
         Some(bare) => format!("waiting for {bare}"),
-        None if step.as_str().contains("dns/") || ["a ", "the ", "all ", "deployment "].into_iter().any(is_name) => {
+        None if step.as_str().contains("dns/")
+            || ["a ", "the ", "all ", "deployment "].into_iter().any(is_name) =>
+        {
             format!("waiting for {text}")
         }
         None => text.to_owned(),
@@ -179,7 +187,11 @@ fn waiting(step: &StepId, text: &str, fact: Option<&String>) -> String {
 /// `3 of 4 pass; not yet: errors`.
 fn summary(probes: &BTreeMap<String, Verdict>, all: usize) -> String {
     let named = |verdict: Verdict| -> Vec<&str> {
-        probes.iter().filter(|(_, v)| **v == verdict).map(|(name, _)| name.as_str()).collect()
+        probes
+            .iter()
+            .filter(|(_, v)| **v == verdict)
+            .map(|(name, _)| name.as_str())
+            .collect()
     };
     let mut text = format!("{} of {} pass", named(Verdict::Pass).len(), all.max(probes.len()));
     for (verdict, word) in [(Verdict::Fail, "failing"), (Verdict::Unknown, "unknown")] {
@@ -193,7 +205,9 @@ fn summary(probes: &BTreeMap<String, Verdict>, all: usize) -> String {
 
 /// Steps that are many and short share one line.
 fn group_of(step: &StepId) -> Option<&'static str> {
-    ["check", "confirm"].into_iter().find(|group| step.as_str().split('/').next() == Some(*group))
+    ["check", "confirm"]
+        .into_iter()
+        .find(|group| step.as_str().split('/').next() == Some(*group))
 }
 
 fn grouped(group: &str, members: &[&StepView]) -> Row {
@@ -210,7 +224,11 @@ fn grouped(group: &str, members: &[&StepView]) -> Row {
         (Some(why), _) => (State::Failed, why),
         (None, []) => (State::Done, format!("{} looks", members.len())),
         (None, [first, rest @ ..]) => {
-            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            let more = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(" and {} more", rest.len())
+            };
             (State::Working, format!("{first}{more}"))
         }
     };
@@ -219,7 +237,12 @@ fn grouped(group: &str, members: &[&StepView]) -> Row {
         state,
         note,
         began: members.iter().map(|view| view.since).min(),
-        ended: members.iter().map(|view| view.until).max().flatten().filter(|_| state.is_over()),
+        ended: members
+            .iter()
+            .map(|view| view.until)
+            .max()
+            .flatten()
+            .filter(|_| state.is_over()),
         wait: None,
     }
 }
@@ -254,37 +277,50 @@ impl Follow for Rollout {
 
     fn fact(event: &rollout::Event) -> Option<(StepId, String)> {
         match event {
-            rollout::Event::Promotion { step, event: promotion::Event::ReadBack(Some(tree)) } => {
-                Some((step.clone(), format!("sha256:{}", tree.digest.short())))
-            }
-            rollout::Event::Deployment { step, event: deployment::Event::RevisionReady { task_definition, .. } } => {
+            rollout::Event::Promotion {
+                step,
+                event: promotion::Event::ReadBack(Some(tree)),
+            } => Some((step.clone(), format!("sha256:{}", tree.digest.short()))),
+            rollout::Event::Deployment {
+                step,
+                event: deployment::Event::RevisionReady { task_definition, .. },
+            } => {
                 let arn = task_definition.as_str();
-                Some((step.clone(), arn.rsplit_once('/').map_or(arn, |(_, name)| name).to_owned()))
+                Some((
+                    step.clone(),
+                    arn.rsplit_once('/').map_or(arn, |(_, name)| name).to_owned(),
+                ))
             }
-            rollout::Event::Task { step, event: task::Event::Observed(TaskObservation::Running { status, .. }) } => {
-                Some((step.clone(), status.to_lowercase()))
-            }
-            rollout::Event::Task { step, event: task::Event::Observed(TaskObservation::Stopped(task)) } => {
-                Some((step.clone(), exits(task)))
-            }
+            rollout::Event::Task {
+                step,
+                event: task::Event::Observed(TaskObservation::Running { status, .. }),
+            } => Some((step.clone(), status.to_lowercase())),
+            rollout::Event::Task {
+                step,
+                event: task::Event::Observed(TaskObservation::Stopped(task)),
+            } => Some((step.clone(), exits(task))),
             _ => None,
         }
     }
 
     fn sample(event: &rollout::Event) -> Option<(StepId, String, Verdict)> {
         match event {
-            rollout::Event::Gate { step, event: gate::Event::Sampled { probe, sample } } => {
-                Some((step.clone(), probe.to_string(), sample.verdict))
-            }
+            rollout::Event::Gate {
+                step,
+                event: gate::Event::Sampled { probe, sample },
+            } => Some((step.clone(), probe.to_string(), sample.verdict)),
             _ => None,
         }
     }
 
     fn probes(&self, of: &StepId) -> usize {
         let services = &self.plan().services;
-        let of_services = services.iter().flat_map(|s| s.gates.iter().map(|gate| (Some(&s.name), gate)));
+        let of_services = services
+            .iter()
+            .flat_map(|s| s.gates.iter().map(|gate| (Some(&s.name), gate)));
         let mut all = of_services.chain(self.plan().gates.iter().map(|gate| (None, gate)));
-        all.find(|(service, gate)| step::gate(*service, &gate.name) == *of).map_or(0, |(_, gate)| gate.probes.len())
+        all.find(|(service, gate)| step::gate(*service, &gate.name) == *of)
+            .map_or(0, |(_, gate)| gate.probes.len())
     }
 }
 
@@ -293,31 +329,57 @@ fn exits(task: &StoppedTask) -> String {
     let codes: Vec<String> = task
         .containers
         .iter()
-        .filter_map(|container| container.exit_code.map(|code| format!("{} exited with {code}", container.name)))
+        .filter_map(|container| {
+            container
+                .exit_code
+                .map(|code| format!("{} exited with {code}", container.name))
+        })
         .collect();
-    if codes.is_empty() { task.reason.clone() } else { codes.join(", ") }
+    if codes.is_empty() {
+        task.reason.clone()
+    } else {
+        codes.join(", ")
+    }
 }
 
 /// Every step of a plan, in the order in which people read it.
 pub(crate) fn planned(plan: &RolloutPlan) -> Vec<Row> {
     let mut rows = vec![Row::pending("check", "")];
     for service in &plan.services {
-        let images = service.images.keys().map(|container| step::image(&service.name, container));
+        let images = service
+            .images
+            .keys()
+            .map(|container| step::image(&service.name, container));
         rows.extend(images.map(|step| Row::pending(step.to_string(), "")));
     }
-    let tasks = |when| plan.tasks.iter().filter(move |task| task.when == when).map(|task| step::task(&task.name));
+    let tasks = |when| {
+        plan.tasks
+            .iter()
+            .filter(move |task| task.when == when)
+            .map(|task| step::task(&task.name))
+    };
     rows.extend(tasks(When::BeforeServices).map(|step| Row::pending(step.to_string(), "")));
     for service in &plan.services {
         let after: Vec<&str> = service.after.iter().map(|name| name.as_str()).collect();
-        let note = if after.is_empty() { String::new() } else { format!("after {}", after.join(", ")) };
+        let note = if after.is_empty() {
+            String::new()
+        } else {
+            format!("after {}", after.join(", "))
+        };
         rows.push(Row::pending(step::service(&service.name).to_string(), note));
-        let gates = service.gates.iter().map(|gate| step::gate(Some(&service.name), &gate.name));
+        let gates = service
+            .gates
+            .iter()
+            .map(|gate| step::gate(Some(&service.name), &gate.name));
         rows.extend(gates.map(|step| Row::pending(step.to_string(), "")));
     }
     rows.extend(tasks(When::AfterServices).map(|step| Row::pending(step.to_string(), "")));
     let gates = plan.gates.iter().map(|gate| step::gate(None, &gate.name));
     rows.extend(gates.map(|step| Row::pending(step.to_string(), "")));
-    let records = plan.cutovers.iter().map(|cutover| (step::cutover(&cutover.key), cutover.to.to_string()));
+    let records = plan
+        .cutovers
+        .iter()
+        .map(|cutover| (step::cutover(&cutover.key), cutover.to.to_string()));
     rows.extend(records.map(|(step, to)| Row::pending(step.to_string(), to)));
     rows.push(Row::pending("confirm", ""));
     rows

@@ -45,12 +45,20 @@ fn failed(global: &Global, error: &anyhow::Error) -> Exit {
             None => eprintln!("{}: {error:#}", paint.bold(Colour::Red, "error")),
         }
     }
-    if invalid.is_some() { Exit::Usage } else { Exit::Failed }
+    if invalid.is_some() {
+        Exit::Usage
+    } else {
+        Exit::Failed
+    }
 }
 
 fn json_lines(error: &anyhow::Error, invalid: Option<&Invalid>) -> Vec<serde_json::Value> {
     match invalid {
-        Some(invalid) => invalid.0.iter().map(config::diagnostic::Diagnostic::json).collect(),
+        Some(invalid) => invalid
+            .0
+            .iter()
+            .map(config::diagnostic::Diagnostic::json)
+            .collect(),
         None => vec![serde_json::json!({ "kind": "error", "error": format!("{error:#}") })],
     }
 }

@@ -23,31 +23,59 @@ pub(crate) fn of_rollout(outcome: &Outcome, run: &RunId, target: &EnvironmentNam
         details: details.clone(),
     };
     match outcome {
-        Outcome::Released { services, records, .. } => {
-            let mut report = base("Released", Exit::Done, format!("{target} serves the release, seen on every task"));
+        Outcome::Released {
+            services, records, ..
+        } => {
+            let mut report = base(
+                "Released",
+                Exit::Done,
+                format!("{target} serves the release, seen on every task"),
+            );
             for (name, serving) in services {
-                let digests: Vec<String> =
-                    serving.images.iter().map(|(container, digest)| format!("{container} {}", digest.short())).collect();
+                let digests: Vec<String> = serving
+                    .images
+                    .iter()
+                    .map(|(container, digest)| format!("{container} {}", digest.short()))
+                    .collect();
                 report.facts.push(format!("{name}: {}", digests.join(", ")));
             }
-            report.facts.extend(records.iter().map(|record| format!("{}: {}", record.key, record.data)));
-            report.next.push(format!("rollout rollback {run}    takes {target} back to what it ran before"));
+            report.facts.extend(
+                records
+                    .iter()
+                    .map(|record| format!("{}: {}", record.key, record.data)),
+            );
+            report.next.push(format!(
+                "rollout rollback {run}    takes {target} back to what it ran before"
+            ));
             report
         }
         Outcome::RolledBack { why, evidence } => {
             let summary = format!("{target} serves what it served before, verified");
             let mut report = because(base("RolledBack", Exit::RolledBack, summary), why);
-            report.facts.extend(evidence.last().map(|piece| format!("{}: {}", piece.subject, piece.detail)));
+            report.facts.extend(
+                evidence
+                    .last()
+                    .map(|piece| format!("{}: {}", piece.subject, piece.detail)),
+            );
             report.next.push(format!("rollout status {run}"));
             report
         }
         Outcome::Refused { why } => {
-            let mut report = because(base("Refused", Exit::Refused, "nothing was touched".to_owned()), why);
-            report.next.push("rollout plan    shows what is read and what would change".to_owned());
+            let mut report = because(
+                base("Refused", Exit::Refused, "nothing was touched".to_owned()),
+                why,
+            );
+            report
+                .next
+                .push("rollout plan    shows what is read and what would change".to_owned());
             report
         }
         Outcome::Superseded { by } => {
-            let mut report = base("Superseded", Exit::Superseded, "someone else has acted; we yielded".to_owned());
+            let mut report = base(
+                "Superseded",
+                Exit::Superseded,
+                "someone else has acted; we yielded".to_owned(),
+            );
             match by {
                 Superseding::Deployment(foreign) => foreign_deployment(&mut report, foreign),
                 Superseding::Record(reason) => report = because(report, reason),
@@ -82,11 +110,19 @@ pub(crate) fn of_unwind(outcome: &unwind::Outcome, target: &EnvironmentName) -> 
         unwind::Outcome::AtLastKnownGood { evidence } => {
             let summary = format!("{target} serves what it served before the run, verified");
             let mut report = base("AtLastKnownGood", Exit::Done, summary);
-            report.facts.extend(evidence.iter().map(|piece| format!("{}: {}", piece.subject, piece.detail)));
+            report.facts.extend(
+                evidence
+                    .iter()
+                    .map(|piece| format!("{}: {}", piece.subject, piece.detail)),
+            );
             report
         }
         unwind::Outcome::Superseded(foreign) => {
-            let mut report = base("Superseded", Exit::Superseded, "someone else has acted; we yielded".to_owned());
+            let mut report = base(
+                "Superseded",
+                Exit::Superseded,
+                "someone else has acted; we yielded".to_owned(),
+            );
             foreign_deployment(&mut report, foreign);
             report
         }

@@ -29,7 +29,10 @@ pub(crate) struct Past {
 pub(crate) fn read(path: &Path) -> anyhow::Result<Past> {
     let records: Vec<Record<Event, Effect>> = journal::read_file(path)?;
     let Some(Body::Opened(header)) = records.first().map(|record| &record.body) else {
-        bail!("the journal {} is empty: the run was stopped before it began", path.display());
+        bail!(
+            "the journal {} is empty: the run was stopped before it began",
+            path.display()
+        );
     };
     let fresh: Rollout = serde_json::from_value(header.fresh.clone())
         .with_context(|| format!("{} does not begin with a rollout", path.display()))?;

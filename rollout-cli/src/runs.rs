@@ -24,7 +24,9 @@ pub(crate) struct RunDir {
 
 impl Runs {
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_path_buf() }
+        Self {
+            dir: dir.to_path_buf(),
+        }
     }
 
     /// Where the simulated cloud is kept.
@@ -59,7 +61,10 @@ impl Runs {
             Err(error) => return Err(error).with_context(|| format!("cannot make {}", dir.display())),
         }
         fs::write(self.last_file(), run.as_str()).context("cannot note the last run")?;
-        Ok(RunDir { run: run.clone(), dir })
+        Ok(RunDir {
+            run: run.clone(),
+            dir,
+        })
     }
 
     /// A run that was begun before: the named one, or the last.
@@ -71,7 +76,10 @@ impl Runs {
             Some(run) => run.to_owned(),
             None => match fs::read_to_string(self.last_file()) {
                 Ok(name) => name.trim().to_owned(),
-                Err(_) => bail!("there is no run in {} yet: `rollout run` begins one", self.dir.display()),
+                Err(_) => bail!(
+                    "there is no run in {} yet: `rollout run` begins one",
+                    self.dir.display()
+                ),
             },
         };
         let run = RunId::new(name)?;
@@ -79,7 +87,11 @@ impl Runs {
         if !dir.is_dir() {
             let all = self.names();
             let known = crate::config::diagnostic::suggest(run.as_str(), all.iter().map(String::as_str));
-            bail!("there is no run {run} in {}; {}", self.dir.display(), known.unwrap_or_default());
+            bail!(
+                "there is no run {run} in {}; {}",
+                self.dir.display(),
+                known.unwrap_or_default()
+            );
         }
         Ok(RunDir { run, dir })
     }
@@ -89,19 +101,27 @@ impl Runs {
     /// # Errors
     /// When they do not make a run id.
     pub(crate) fn fresh_name(&self, release: &str) -> anyhow::Result<RunId> {
-        let stamp: String = now().to_string().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
+        let stamp: String = now()
+            .to_string()
+            .chars()
+            .take(19)
+            .filter(|c| !matches!(c, '-' | ':'))
+            .collect();
         let base = format!("{}-{release}", stamp.replace('T', "-"));
         let base: String = base.chars().take(60).collect();
         let taken = |name: &str| self.dir.join("runs").join(name).exists();
         let numbered = (2..100).map(|n| format!("{base}-{n}"));
-        let free = std::iter::once(base.clone()).chain(numbered).find(|name| !taken(name));
+        let free = std::iter::once(base.clone())
+            .chain(numbered)
+            .find(|name| !taken(name));
         Ok(RunId::new(free.unwrap_or(base))?)
     }
 
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.join("runs")).into_iter().flatten();
-        let mut names: Vec<String> =
-            entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+            .collect();
         names.sort();
         names
     }
@@ -119,7 +139,10 @@ impl RunDir {
 
     /// The journals of the rollbacks asked for by hand, first to last.
     pub(crate) fn rollbacks(&self) -> Vec<PathBuf> {
-        (1..).map(|n| self.rollback(n)).take_while(|path| path.exists()).collect()
+        (1..)
+            .map(|n| self.rollback(n))
+            .take_while(|path| path.exists())
+            .collect()
     }
 
     /// A journal for one more rollback.
@@ -149,7 +172,9 @@ impl RunDir {
 
 /// The wall clock.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -175,7 +200,9 @@ mod tests {
     #[test]
     fn an_abort_request_is_taken_once() {
         let dir = tempfile::tempdir().expect("a directory");
-        let made = Runs::new(dir.path()).create(&RunId::new("r-1").expect("valid")).expect("new");
+        let made = Runs::new(dir.path())
+            .create(&RunId::new("r-1").expect("valid"))
+            .expect("new");
         assert!(!made.take_abort());
         made.request_abort().expect("writable");
         assert!(made.take_abort());
@@ -196,7 +223,9 @@ mod tests {
     #[test]
     fn rollbacks_are_numbered() {
         let dir = tempfile::tempdir().expect("a directory");
-        let made = Runs::new(dir.path()).create(&RunId::new("r-1").expect("valid")).expect("new");
+        let made = Runs::new(dir.path())
+            .create(&RunId::new("r-1").expect("valid"))
+            .expect("new");
         let first = made.next_rollback();
         fs::write(&first, "").expect("writable");
         assert_ne!(made.next_rollback(), first);

@@ -78,7 +78,9 @@ fn a_release_is_released_and_taken_back_again() {
         "gate/shop",
         "confirm",
     ] {
-        let done = lines.iter().any(|line| line["step"] == step && line["state"] == "done");
+        let done = lines
+            .iter()
+            .any(|line| line["step"] == step && line["state"] == "done");
         assert!(done, "{step}");
     }
 
@@ -151,7 +153,13 @@ fn a_plan_reads_only_and_finds_every_refusal() {
     assert_ne!(image["from"], image["to"], "{plan}");
     assert!(!rollout.path("runs").exists() && !rollout.path("sim.json").exists());
 
-    let two = ["plan", "--sim-incident", "alarm-before-start", "--sim-incident", "tag-moves"];
+    let two = [
+        "plan",
+        "--sim-incident",
+        "alarm-before-start",
+        "--sim-incident",
+        "tag-moves",
+    ];
     let (code, lines) = rollout.json(&two);
     assert_eq!(code, Some(10));
     let refusals = lines[0]["refusals"].as_array().expect("a list");
@@ -192,7 +200,9 @@ fn another_process_aborts_a_run_and_reads_how_far_it_is() {
 
 #[cfg(unix)]
 fn interrupt(child: &Child) {
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    let status = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
     assert!(status.expect("there is a kill").success());
 }
 
@@ -204,7 +214,12 @@ fn ctrl_c_goes_to_a_safe_place_and_says_where() {
     interrupt(&child);
     let last = lines.last().expect("the outcome");
     assert_eq!(last["outcome"], "Aborted", "{last}");
-    assert!(last["summary"].as_str().is_some_and(|text| text.contains("production")), "{last}");
+    assert!(
+        last["summary"]
+            .as_str()
+            .is_some_and(|text| text.contains("production")),
+        "{last}"
+    );
     assert_eq!(child.wait().expect("it ends").code(), Some(13));
 }
 
@@ -214,7 +229,10 @@ fn a_second_ctrl_c_leaves_at_once_and_the_run_can_be_taken_back() {
     let rollout = Rollout::new();
     let (mut child, mut lines) = under_way(&rollout);
     interrupt(&child);
-    assert!(lines.any(|line| line["kind"] == "message"), "the first one is answered");
+    assert!(
+        lines.any(|line| line["kind"] == "message"),
+        "the first one is answered"
+    );
     interrupt(&child);
     let last = lines.last().expect("a last word");
     assert_eq!(last["kind"], "left", "{last}");
@@ -254,7 +272,10 @@ fn a_wrong_configuration_is_shown_with_its_place() {
 #[test]
 fn what_needs_no_cloud_works_without_a_configuration() {
     let run = |args: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_rollout")).args(args).output().expect("it starts");
+        let output = Command::new(env!("CARGO_BIN_EXE_rollout"))
+            .args(args)
+            .output()
+            .expect("it starts");
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         stdout(&output)
     };
@@ -263,7 +284,10 @@ fn what_needs_no_cloud_works_without_a_configuration() {
     assert!(run(&["completions", "bash"]).contains("rollout"));
     assert_eq!(run(&["exit-codes"]).lines().count(), 9);
     let help = run(&["--help"]);
-    assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
+    assert!(
+        help.contains("Examples:") && help.contains("Exit codes:"),
+        "{help}"
+    );
 }
 
 #[test]

@@ -34,7 +34,11 @@ impl Aws {
         let rollback = EcsRollback::new(Arc::clone(&environment)).images(Registry::from_config(&target));
         Ok(Self {
             ports: Ports {
-                source: Arc::new(ecs(&source, config.source(), &self::guard(&source, config.source()))),
+                source: Arc::new(ecs(
+                    &source,
+                    config.source(),
+                    &self::guard(&source, config.source()),
+                )),
                 images: Arc::new(EcrPromotion::from_config(&source, &target, Arc::clone(&guard))?),
                 gates: Arc::new(gates(&target, config.target())),
                 dns: Arc::new(dns(&target, config, guard)),

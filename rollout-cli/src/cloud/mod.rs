@@ -26,13 +26,20 @@ impl Cloud {
     ///
     /// # Errors
     /// When it cannot be made from the configuration, or this program was built without it.
-    pub(crate) async fn open(global: &Global, config: &Config, runs: &Runs, release: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        global: &Global,
+        config: &Config,
+        runs: &Runs,
+        release: &str,
+    ) -> anyhow::Result<Self> {
         match global.cloud {
             args::Cloud::Sim => Ok(Self::Sim(sim::Sim::open(global, config, runs, release)?)),
             #[cfg(feature = "aws")]
             args::Cloud::Aws => Ok(Self::Aws(aws::Aws::open(global, config).await?)),
             #[cfg(not(feature = "aws"))]
-            args::Cloud::Aws => anyhow::bail!("this `rollout` was built without AWS: build it with the feature `aws`"),
+            args::Cloud::Aws => {
+                anyhow::bail!("this `rollout` was built without AWS: build it with the feature `aws`")
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use core::fmt::Write as _;
 
 use anyhow::bail;
 use rollout_core::machine::{
-    Table, cutover::Cutover, deployment::Deployment, gate::Gate, promotion::Promotion, rollout::Rollout, table,
-    task::OneOff, unwind::Unwind,
+    Table, cutover::Cutover, deployment::Deployment, gate::Gate, promotion::Promotion, rollout::Rollout,
+    table, task::OneOff, unwind::Unwind,
 };
 use serde_json::json;
 
@@ -64,7 +64,8 @@ fn json_of(table: &Table) -> String {
 }
 
 fn rows_of(table: &Table) -> String {
-    let wide = |column: fn(&rollout_core::machine::Row) -> usize| table.rows.iter().map(column).max().unwrap_or(0);
+    let wide =
+        |column: fn(&rollout_core::machine::Row) -> usize| table.rows.iter().map(column).max().unwrap_or(0);
     let (states, events) = (wide(|row| row.state.len()), wide(|row| row.event.len()));
     let mut text = format!("{}\n", table.machine);
     for row in &table.rows {

@@ -56,14 +56,19 @@ fn print(text: &str) {
 
 /// Runs a future on a runtime of its own: one thread is plenty for a program that waits.
 fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     Ok(runtime.block_on(future))
 }
 
 /// Says one thing, in the form that was asked for.
 fn say(global: &Global, text: &str) {
     if global.json {
-        print(&format!("{}\n", serde_json::json!({ "kind": "message", "text": text })));
+        print(&format!(
+            "{}\n",
+            serde_json::json!({ "kind": "message", "text": text })
+        ));
     } else {
         print(&format!("{text}\n"));
     }

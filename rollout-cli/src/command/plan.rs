@@ -39,7 +39,11 @@ pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
         let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
         let found = read(plan, &performer, clock.as_ref()).await?;
         // Not closed: reading leaves a simulated cloud as it was.
-        let exit = if found.refusals.is_empty() { Exit::Done } else { Exit::Refused };
+        let exit = if found.refusals.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Refused
+        };
         if global.json {
             super::print(&format!("{}\n", show::json(&found, exit)));
         } else {
@@ -89,7 +93,10 @@ impl Found {
             Event::RecordRead { step, snapshot } => {
                 self.records.insert(step.clone(), snapshot.as_ref().clone());
             }
-            Event::Promotion { step, event: promotion::Event::TagResolved(Some(digest)) } => {
+            Event::Promotion {
+                step,
+                event: promotion::Event::TagResolved(Some(digest)),
+            } => {
                 self.digests.insert(step.clone(), digest.clone());
             }
             Event::Start

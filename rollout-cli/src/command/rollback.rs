@@ -11,8 +11,8 @@ use crate::args::{Global, Which};
 use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::past::{self, Past};
 use crate::outcome;
+use crate::past::{self, Past};
 use crate::runs::Runs;
 use crate::session::{Ending, Session};
 
@@ -28,11 +28,22 @@ pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
     let machine = unwinding(&past)?;
     let plan = past.machine.plan();
     if plan.to != config.promotion.to {
-        bail!("run {run} changed {}, but {} says {}", plan.to, config.file.display(), config.promotion.to);
+        bail!(
+            "run {run} changed {}, but {} says {}",
+            plan.to,
+            config.file.display(),
+            config.promotion.to
+        );
     }
     super::block_on(async {
         let cloud = Cloud::open(global, &config, &runs, &plan.release).await?;
-        let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run.clone(), StepId::new("rollback")?, CALL);
+        let performer = PortPerformer::new(
+            cloud.ports(),
+            cloud.clock(),
+            run.clone(),
+            StepId::new("rollback")?,
+            CALL,
+        );
         let mut machine = machine;
         let session = Session {
             global,

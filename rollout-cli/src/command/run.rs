@@ -29,7 +29,13 @@ pub(crate) fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit> {
     super::block_on(async {
         let cloud = Cloud::open(global, &config, &runs, &release).await?;
         let dir = runs.create(&run)?;
-        let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run.clone(), StepId::new("run")?, CALL);
+        let performer = PortPerformer::new(
+            cloud.ports(),
+            cloud.clock(),
+            run.clone(),
+            StepId::new("run")?,
+            CALL,
+        );
         let mut machine = Rollout::new(plan);
         let session = Session {
             global,

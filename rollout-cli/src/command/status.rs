@@ -59,7 +59,11 @@ fn text(global: &Global, dir: &RunDir, past: &Past, held: bool) -> String {
 fn interrupted(dir: &RunDir, past: &Past) -> String {
     let mut text = "\n■ Interrupted: the process that drove it is gone, without an outcome\n".to_owned();
     for effect in &past.open {
-        let _ = writeln!(text, "  unknown  {}: begun, and nobody knows whether it took effect", effect.step);
+        let _ = writeln!(
+            text,
+            "  unknown  {}: begun, and nobody knows whether it took effect",
+            effect.step
+        );
     }
     let next = if past.machine.changed().is_empty() {
         "rollout plan    shows what runs now".to_owned()

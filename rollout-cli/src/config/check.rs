@@ -39,7 +39,13 @@ fn verification(loaded: &Loaded, sink: &Sink) {
     let mut records = loaded.value.dns.iter();
     let Some(first) = records.next() else { return };
     for dns in records.filter(|dns| dns.verify != first.verify) {
-        let fault = sink.at(&dns.span, format!("the record {} is verified in another way than {}", dns.key, first.key));
+        let fault = sink.at(
+            &dns.span,
+            format!(
+                "the record {} is verified in another way than {}",
+                dns.key, first.key
+            ),
+        );
         sink.push(fault.help("give all records the same `verify`"));
     }
 }

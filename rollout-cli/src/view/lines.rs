@@ -44,7 +44,11 @@ impl<W: Write> Lines<W> {
         }
         for row in &snapshot.rows {
             // Of steps that share a line only the beginning and the end are news.
-            let note = if row.step.contains('/') { row.note.clone() } else { String::new() };
+            let note = if row.step.contains('/') {
+                row.note.clone()
+            } else {
+                String::new()
+            };
             let new = (row.state, note);
             // A step whose turn has not come is no news.
             if row.state == State::Pending || self.said.get(&row.step) == Some(&new) {

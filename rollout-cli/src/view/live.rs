@@ -244,8 +244,8 @@ mod tests {
             [
                 "2.4.0 → production  changing                                                33s",
                 "",
-                "  ✓ image    backend · app  sha256:0123456789ab                               5s",
-                "  ● service  backend        2 of 3 tasks                                     23s",
+                "  ✓ image    backend · app  sha256:0123456789ab                              5s",
+                "  ● service  backend        2 of 3 tasks                                    23s",
                 "  · service  frontend       after backend",
             ]
             .map(|l| l.trim_end())

@@ -26,14 +26,30 @@ pub(super) fn fingerprint(config: &Config, seed: u64) -> String {
         .services
         .iter()
         .map(|service| {
-            let images: Vec<&str> = service.images.values().map(|image| image.value.from.as_str()).collect();
-            let gates: Vec<_> = service.gates.iter().flat_map(|gate| &gate.probes).map(|probe| &probe.target).collect();
+            let images: Vec<&str> = service
+                .images
+                .values()
+                .map(|image| image.value.from.as_str())
+                .collect();
+            let gates: Vec<_> = service
+                .gates
+                .iter()
+                .flat_map(|gate| &gate.probes)
+                .map(|probe| &probe.target)
+                .collect();
             json!([service.name, images, gates])
         })
         .collect();
-    let records: Vec<Value> = config.dns.iter().map(|dns| json!([dns.zone, dns.key, dns.data])).collect();
-    let environments: Vec<Value> =
-        config.environments.values().map(|e| json!([e.name, e.account, e.region, e.cluster])).collect();
+    let records: Vec<Value> = config
+        .dns
+        .iter()
+        .map(|dns| json!([dns.zone, dns.key, dns.data]))
+        .collect();
+    let environments: Vec<Value> = config
+        .environments
+        .values()
+        .map(|e| json!([e.name, e.account, e.region, e.cluster]))
+        .collect();
     json!([seed, environments, services, records]).to_string()
 }
 
@@ -43,12 +59,16 @@ pub(super) fn fingerprint(config: &Config, seed: u64) -> String {
 /// When the configuration asks for what a simulated cloud cannot have.
 pub(super) fn build(config: &Config, release: &str, seed: u64) -> anyhow::Result<World> {
     if let Some((container, _)) = digests(config).next() {
-        bail!("`{container}` is released by digest, but a simulated cloud makes its own images: release it by tag");
+        bail!(
+            "`{container}` is released by digest, but a simulated cloud makes its own images: release it by tag"
+        );
     }
     let (source, target) = (config.source(), config.target());
     let mut world = World::builder(seed)
         .environment(source.name.as_str(), |e| environment(config, e, source, release))
-        .environment(target.name.as_str(), |e| balancers(config, environment(config, e, target, release)));
+        .environment(target.name.as_str(), |e| {
+            balancers(config, environment(config, e, target, release))
+        });
     world = zones(config, world);
     Ok(world.build()?)
 }
@@ -60,7 +80,12 @@ fn digests(config: &Config) -> impl Iterator<Item = (&rollout_core::id::Containe
         .filter(|(_, version)| matches!(version, Version::Digest(_)))
 }
 
-fn environment(config: &Config, e: EnvironmentBuilder, of: &Environment, release: &str) -> EnvironmentBuilder {
+fn environment(
+    config: &Config,
+    e: EnvironmentBuilder,
+    of: &Environment,
+    release: &str,
+) -> EnvironmentBuilder {
     let is_source = of.name == config.promotion.from;
     let cluster = of.cluster.rsplit('/').next().unwrap_or(&of.cluster);
     let mut e = e.account(&of.account).region(&of.region).cluster(cluster);
@@ -96,13 +121,27 @@ fn push(e: EnvironmentBuilder, repository: &str, tag: &str, body: &str) -> Envir
     e.image_that(repository, tag, behaviour)
 }
 
-fn describe(config: &Config, s: ServiceBuilder, service: &Service, of: &Environment, release: &str) -> ServiceBuilder {
+fn describe(
+    config: &Config,
+    s: ServiceBuilder,
+    service: &Service,
+    of: &Environment,
+    release: &str,
+) -> ServiceBuilder {
     let is_source = of.name == config.promotion.from;
     let template = service.task_definition_in(&of.name).json.clone();
-    let mut s = s.settled_for(config.promotion.soak.saturating_add(Duration::from_secs(24 * 3600)));
+    let mut s = s.settled_for(
+        config
+            .promotion
+            .soak
+            .saturating_add(Duration::from_secs(24 * 3600)),
+    );
     for (container, image) in &service.images {
         let (repository, tag) = if is_source {
-            (&image.value.from, image.value.version.tag(release).unwrap_or_default())
+            (
+                &image.value.from,
+                image.value.version.tag(release).unwrap_or_default(),
+            )
         } else {
             (&image.value.to, PREVIOUS.to_owned())
         };
@@ -117,7 +156,10 @@ fn describe(config: &Config, s: ServiceBuilder, service: &Service, of: &Environm
     }
     for probe in service.gates.iter().flat_map(|gate| &gate.probes) {
         match &probe.target {
-            ProbeTarget::TargetHealth { target_group, at_least } => {
+            ProbeTarget::TargetHealth {
+                target_group,
+                at_least,
+            } => {
                 s = s.target_group(target_group).desired((*at_least).max(2));
             }
             ProbeTarget::Http(http) => s = s.host(host(&http.url)),
@@ -130,8 +172,13 @@ fn describe(config: &Config, s: ServiceBuilder, service: &Service, of: &Environm
 /// The first port that a task definition opens.
 fn port(template: &Value) -> Option<u16> {
     let containers = template["containerDefinitions"].as_array()?;
-    let ports = containers.iter().filter_map(|container| container["portMappings"].as_array()).flatten();
-    ports.filter_map(|mapping| mapping["containerPort"].as_u64()).find_map(|port| u16::try_from(port).ok())
+    let ports = containers
+        .iter()
+        .filter_map(|container| container["portMappings"].as_array())
+        .flatten();
+    ports
+        .filter_map(|mapping| mapping["containerPort"].as_u64())
+        .find_map(|port| u16::try_from(port).ok())
 }
 
 fn host(url: &str) -> &str {
@@ -150,7 +197,11 @@ fn body(config: &Config, service: &Service) -> String {
             _ => None,
         })
         .collect();
-    if texts.is_empty() { "ok".to_owned() } else { texts.into_iter().collect::<Vec<_>>().join(" ") }
+    if texts.is_empty() {
+        "ok".to_owned()
+    } else {
+        texts.into_iter().collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// Every alarm that a gate names. Incidents move them, nothing else does: what they measure is not in the configuration.
@@ -180,13 +231,18 @@ pub(super) fn alarm_names(config: &Config) -> BTreeMap<&str, Option<&Service>> {
 /// The load balancers that records lead to: the old one in front of machines, a new one in front of the services.
 fn balancers(config: &Config, mut e: EnvironmentBuilder) -> EnvironmentBuilder {
     let to = &config.promotion.to;
-    let routed = config.services.iter().find(|service| port(&service.task_definition_in(to).json).is_some());
+    let routed = config
+        .services
+        .iter()
+        .find(|service| port(&service.task_definition_in(to).json).is_some());
     let Some(routed) = routed else { return e };
     e = e.balancer(OLD, |b| b.machines(2, 0));
     e = e.balancer(OLD_NAME, |b| b.dns_name(OLD_NAME).machines(2, 0));
     let names: BTreeSet<String> = config.dns.iter().flat_map(|dns| targets(&dns.data)).collect();
     for name in names {
-        e = e.balancer(&name, |b| b.dns_name(&name).route("/", routed.name_in(to).as_str()));
+        e = e.balancer(&name, |b| {
+            b.dns_name(&name).route("/", routed.name_in(to).as_str())
+        });
     }
     e
 }
@@ -194,7 +250,10 @@ fn balancers(config: &Config, mut e: EnvironmentBuilder) -> EnvironmentBuilder {
 fn targets(data: &RecordData) -> Vec<String> {
     match data {
         RecordData::Alias { target, .. } => vec![target.normalised()],
-        RecordData::Values { values, .. } => values.iter().map(|value| value.trim_end_matches('.').to_owned()).collect(),
+        RecordData::Values { values, .. } => values
+            .iter()
+            .map(|value| value.trim_end_matches('.').to_owned())
+            .collect(),
     }
 }
 
@@ -236,7 +295,13 @@ const fn before(dns: &Dns) -> &'static str {
 /// The longest ending that all names of a zone share, of two labels at least where they have them.
 fn apex(records: &[&Dns]) -> String {
     let labels = |dns: &&Dns| -> Vec<String> {
-        dns.key.name.normalised().split('.').rev().map(str::to_owned).collect()
+        dns.key
+            .name
+            .normalised()
+            .split('.')
+            .rev()
+            .map(str::to_owned)
+            .collect()
     };
     let mut all = records.iter().map(labels);
     let mut shared = all.next().unwrap_or_default();

@@ -19,11 +19,17 @@ pub(super) fn text(found: &Found, paint: Paint) -> String {
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(out, "{}", paint.strong(&title));
     if let Some(who) = &found.identity {
-        let _ = writeln!(out, "  as {} in account {}, {}", who.caller, who.account, who.region);
+        let _ = writeln!(
+            out,
+            "  as {} in account {}, {}",
+            who.caller, who.account, who.region
+        );
     }
     let tasks = |when: When| plan.tasks.iter().filter(move |task| task.when == when);
     tasks(When::BeforeServices).for_each(|task| task_text(task, paint, &mut out));
-    plan.services.iter().for_each(|service| service_text(found, service, paint, &mut out));
+    plan.services
+        .iter()
+        .for_each(|service| service_text(found, service, paint, &mut out));
     tasks(When::AfterServices).for_each(|task| task_text(task, paint, &mut out));
     for gate in &plan.gates {
         let _ = writeln!(out, "\n{} {}", paint.strong("gate"), gate.name);
@@ -36,7 +42,11 @@ pub(super) fn text(found: &Found, paint: Paint) -> String {
 
 fn task_text(task: &TaskPlan, paint: Paint, out: &mut String) {
     let _ = writeln!(out, "\n{} {}", paint.strong("task"), task.name);
-    let images: Vec<String> = task.images.iter().map(|(container, from)| format!("{container} from {from}")).collect();
+    let images: Vec<String> = task
+        .images
+        .iter()
+        .map(|(container, from)| format!("{container} from {from}"))
+        .collect();
     let back = if task.reversible {
         "services may go back over it"
     } else {
@@ -47,7 +57,11 @@ fn task_text(task: &TaskPlan, paint: Paint, out: &mut String) {
 
 fn service_text(found: &Found, service: &ServicePlan, paint: Paint, out: &mut String) {
     let after: Vec<&str> = service.after.iter().map(|name| name.as_str()).collect();
-    let after = if after.is_empty() { String::new() } else { format!("  after {}", after.join(", ")) };
+    let after = if after.is_empty() {
+        String::new()
+    } else {
+        format!("  after {}", after.join(", "))
+    };
     let _ = writeln!(out, "\n{} {}{after}", paint.strong("service"), service.name);
     for container in service.images.keys() {
         let (old, new) = digests(found, service, container);
@@ -62,9 +76,17 @@ fn service_text(found: &Found, service: &ServicePlan, paint: Paint, out: &mut St
         let _ = writeln!(out, "  {container}: {change}");
     }
     let back = match found.captured.get(service.name.as_str()) {
-        Some(Captured::Point(point)) => format!("goes back to {}, {} tasks", name_of(point.task_definition.as_str()), point.desired),
-        Some(Captured::Nothing { why, .. }) => paint.colour(Colour::Yellow, &format!("cannot go back: {why}")),
-        Some(Captured::Busy { text, .. }) => paint.colour(Colour::Yellow, &format!("is being deployed: {text}")),
+        Some(Captured::Point(point)) => format!(
+            "goes back to {}, {} tasks",
+            name_of(point.task_definition.as_str()),
+            point.desired
+        ),
+        Some(Captured::Nothing { why, .. }) => {
+            paint.colour(Colour::Yellow, &format!("cannot go back: {why}"))
+        }
+        Some(Captured::Busy { text, .. }) => {
+            paint.colour(Colour::Yellow, &format!("is being deployed: {text}"))
+        }
         None => "what it runs is not known".to_owned(),
     };
     let _ = writeln!(out, "  {back}");
@@ -75,17 +97,29 @@ fn service_text(found: &Found, service: &ServicePlan, paint: Paint, out: &mut St
 
 fn gate_text(gate: &rollout_core::plan::GatePlan) -> String {
     let probes: Vec<&str> = gate.probes.iter().map(|probe| probe.name.as_str()).collect();
-    format!("{} for {}, within {}", probes.join(", "), human(gate.bake), human(gate.give_up))
+    format!(
+        "{} for {}, within {}",
+        probes.join(", "),
+        human(gate.bake),
+        human(gate.give_up)
+    )
 }
 
 fn records_text(found: &Found, paint: Paint, out: &mut String) {
     for cutover in &found.plan.cutovers {
         let _ = writeln!(out, "\n{} {}", paint.strong("dns"), cutover.key);
         let old = found.record(&cutover.key).map(|snapshot| {
-            snapshot.record.as_ref().map_or_else(|| "no record".to_owned(), |record| record.data.to_string())
+            snapshot
+                .record
+                .as_ref()
+                .map_or_else(|| "no record".to_owned(), |record| record.data.to_string())
         });
         let old = old.unwrap_or_else(|| "not read".to_owned());
-        let _ = writeln!(out, "  {old} → {}", paint.colour(Colour::Green, &cutover.to.to_string()));
+        let _ = writeln!(
+            out,
+            "  {old} → {}",
+            paint.colour(Colour::Green, &cutover.to.to_string())
+        );
     }
 }
 
@@ -95,9 +129,20 @@ fn refusals_text(found: &Found, paint: Paint, out: &mut String) {
         return;
     }
     for why in &found.refusals {
-        let _ = writeln!(out, "\n{} {}", paint.bold(Colour::Red, "✗ a run would refuse:"), why.text);
+        let _ = writeln!(
+            out,
+            "\n{} {}",
+            paint.bold(Colour::Red, "✗ a run would refuse:"),
+            why.text
+        );
         for piece in &why.evidence {
-            let _ = writeln!(out, "  {}: {} {}", piece.subject, piece.detail, paint.colour(Colour::Grey, &format!("[{}]", piece.source)));
+            let _ = writeln!(
+                out,
+                "  {}: {} {}",
+                piece.subject,
+                piece.detail,
+                paint.colour(Colour::Grey, &format!("[{}]", piece.source))
+            );
         }
     }
 }
@@ -129,7 +174,9 @@ pub(super) fn json(found: &Found, exit: Exit) -> Value {
         .cutovers
         .iter()
         .map(|cutover| {
-            let now = found.record(&cutover.key).and_then(|snapshot| snapshot.record.clone());
+            let now = found
+                .record(&cutover.key)
+                .and_then(|snapshot| snapshot.record.clone());
             json!({ "record": cutover.key, "from": now, "to": cutover.to })
         })
         .collect();
