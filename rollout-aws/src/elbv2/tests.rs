@@ -127,7 +127,7 @@ async fn errors_have_their_meaning() {
         (failed(403, "AccessDenied"), ErrorKind::PermissionDenied),
         (failed(400, "Throttling"), ErrorKind::Throttled),
         (failed(400, "ValidationError"), ErrorKind::InvalidRequest),
-        (failed(501, "InternalFailure"), ErrorKind::Unavailable),
+        (failed(500, "InternalFailure"), ErrorKind::Unavailable),
     ] {
         let error = sample(said, 1).await.expect_err("an error");
         assert_eq!(error.kind, kind, "{error}");
@@ -286,7 +286,7 @@ async fn nobody_can_tell_of_addresses_and_of_names_elsewhere() {
     assert_eq!(check.healthy, None);
     assert!(check.evidence[0].detail.contains("no load balancer"), "{check:?}");
     // An endpoint that lacks the service.
-    let fake = Fake::new([failed(501, "NotImplemented")]);
+    let fake = Fake::new([failed(501, "InternalFailure")]);
     let check = LoadBalancers::from_config(&fake.config())
         .check(&context(), &alias(WEB_NAME))
         .await
