@@ -11,6 +11,7 @@ use rollout_core::service::{
 use crate::behaviour::Start;
 use crate::incident::{Incident, When};
 use crate::testkit::{Bench, REPOSITORY, ctx, world, world_with};
+use crate::{Span, Timing, World};
 
 use super::{failures, settled};
 
@@ -308,4 +309,41 @@ proptest! {
         prop_assert_eq!(broken, None, "{} to {}", fewest, most);
         prop_assert_eq!(bench.see().running, desired);
     }
+}
+
+#[test]
+fn a_task_that_is_stopped_while_it_starts_does_not_go_on_starting() {
+    let timing = Timing {
+        provision: Span::secs(10, 10),
+        deprovision: Span::secs(30, 30),
+        schedule: Span::millis(100, 100),
+        ..Timing::default()
+    };
+    let mut world = World::builder(23)
+        .environment("prod", |e| {
+            e.timing(timing)
+                .image(REPOSITORY, "1")
+                .image(REPOSITORY, "2")
+                .service("api", |s| s.container("api", REPOSITORY, "1").desired(3))
+        })
+        .build()
+        .expect("well described");
+    let again = Incident::ForeignDeployer {
+        service: "api".into(),
+        image: None,
+    };
+    let when = When::deployment_of("api", Duration::from_secs(5));
+    world.schedule("prod", when, again).expect("it exists");
+    let bench = Bench::new(world);
+    let started = bench.update("2").expect("nobody else deploys");
+    let seen = bench.until("a task stops", |s| !s.stopped.is_empty());
+    let [task, ..] = &seen.stopped[..] else {
+        panic!("one has stopped")
+    };
+    assert_eq!(task.started_by.as_ref(), Some(&started.deployment));
+    let lived = task.stopped_at.since(started.created_at);
+    assert!(
+        lived >= Duration::from_secs(35),
+        "told to stop at five seconds, gone at {lived:?}"
+    );
 }
