@@ -7,7 +7,8 @@ use anyhow::{Context as _, anyhow};
 use rollout_core::id::{ContainerName, ImageTag, ProbeName, RunId, ServiceName};
 use rollout_core::machine::{cutover, deployment, promotion};
 use rollout_core::plan::{
-    CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan, TaskPlan, When,
+    Bounds, CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan,
+    TaskPlan, When,
 };
 
 use crate::config::{self, Config, Dns, Gate, Images, Service, Task, Version};
@@ -185,6 +186,9 @@ fn policy(config: &Config) -> RolloutPolicy {
         max_errors: 10,
         check: seconds(600),
         confirm: seconds(300),
+        bounds: Bounds {
+            services_at_once: config.promotion.services_at_once,
+        },
         promotion: promotion::Policy {
             retry_every: seconds(10),
             max_errors: 10,

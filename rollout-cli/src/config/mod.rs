@@ -22,7 +22,9 @@ use std::path::{Path, PathBuf};
 use rollout_core::id::EnvironmentName;
 use toml::de::DeTable;
 
-pub(crate) use dns::{Dns, Verify};
+pub(crate) use dns::Dns;
+#[cfg(feature = "aws")]
+pub(crate) use dns::Verify;
 pub(crate) use environment::Environment;
 pub(crate) use gate::Gate;
 pub(crate) use image::{Image, Images, Version};
@@ -63,6 +65,8 @@ pub(crate) struct Promotion {
     pub(crate) to: EnvironmentName,
     /// For how long the release must have run in `from`.
     pub(crate) soak: Duration,
+    /// Services that may be between the old and the new release at once.
+    pub(crate) services_at_once: u32,
 }
 
 impl Config {
@@ -131,13 +135,18 @@ fn read(reader: &Reader<'_>, file: &Path) -> Option<Loaded> {
         .required("promotion", "{ from = \"staging\", to = \"production\" }")
         .and_then(|v| v.table("[promotion]"));
     let promotion = promotion.and_then(|r| promotion_table(&r));
-    let dir = file.parent().unwrap_or(Path::new(""));
+    let dir = file.parent().unwrap_or_else(|| Path::new(""));
     let files = ecs::Files::new(dir);
     let (services, complete) = service::read_all(reader, &files, &names);
     let tasks = task::read_all(reader, &files, &names);
     let gates = gate::read_all(reader, "gates", "[[gates]]");
     let dns = dns::read_all(reader);
-    let (from, to, soak) = promotion?;
+    let Direction {
+        from,
+        to,
+        soak,
+        services_at_once,
+    } = promotion?;
     Some(Loaded {
         value: Config {
             file: file.to_path_buf(),
@@ -147,6 +156,7 @@ fn read(reader: &Reader<'_>, file: &Path) -> Option<Loaded> {
                 from: from.value.clone(),
                 to: to.value.clone(),
                 soak,
+                services_at_once,
             },
             services,
             gates,
@@ -186,14 +196,33 @@ fn environments(reader: &Reader<'_>) -> (Vec<EnvironmentName>, BTreeMap<Environm
     (names, all)
 }
 
-type Direction = (At<EnvironmentName>, At<EnvironmentName>, Duration);
+/// `[promotion]`, with the places that later checks need.
+struct Direction {
+    from: At<EnvironmentName>,
+    to: At<EnvironmentName>,
+    soak: Duration,
+    services_at_once: u32,
+}
 
 fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
     let from = reader.required("from", "\"staging\"").and_then(|v| v.parse());
     let to = reader.required("to", "\"production\"").and_then(|v| v.parse());
     let soak = reader.duration("soak", Duration::from_secs(3600));
+    let at_once = reader.value("services_at_once");
+    let services_at_once = at_once.as_ref().and_then(reader::Value::number).unwrap_or(1);
+    if let (Some(value), 0) = (&at_once, services_at_once) {
+        value.wrong(
+            "`services_at_once` is 0: no service could ever change",
+            "write 1 or more",
+        );
+    }
     reader.finish();
-    Some((from?, to?, soak))
+    Some(Direction {
+        from: from?,
+        to: to?,
+        soak,
+        services_at_once,
+    })
 }
 
 fn syntax(sink: &Sink, error: &toml::de::Error) -> Diagnostic {
