@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Take a release from staging to production, and trust what it says happened.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "rollout", version, about, after_help = AFTER_HELP, after_long_help = concat_help(), max_term_width = 110, propagate_version = false)]
+#[command(name = "rollout", version, after_help = AFTER_HELP, after_long_help = concat_help(), max_term_width = 110, propagate_version = false)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
