@@ -175,7 +175,8 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// Where the marker of a record lives: `_rollout.` before its name, with the type and the set identifier, if any.
+    /// Where the marker of a record lives: `_rollout.` before its name. There is one marker a name, so that writers of any
+    /// record of that name fence each other.
     ///
     /// # Errors
     /// [`InvalidId`] when the name would be too long for DNS.

@@ -151,7 +151,10 @@ impl Environment {
         {
             let mut course = Course::of(first.name.clone(), &script.behaviour);
             // A script decides how the tasks run, not what a task that does run answers.
-            if let Some(image) = images.get(&first.name).and_then(|digest| self.registry.behaviour(digest)) {
+            if let Some(image) = images
+                .get(&first.name)
+                .and_then(|digest| self.registry.behaviour(digest))
+            {
                 course.body.clone_from(&image.body);
             }
             return course;
