@@ -43,7 +43,11 @@ struct Orders {
 
 impl Orders {
     fn per_minute(&self, now: Timestamp) -> u64 {
-        if self.stop_at.is_some_and(|stop| stop <= now) { 0 } else { 120 }
+        if self.stop_at.is_some_and(|stop| stop <= now) {
+            0
+        } else {
+            120
+        }
     }
 }
 
@@ -64,7 +68,11 @@ impl HealthGate for Orders {
         let detail = format!("{seen} orders per minute, at least {least} are wanted");
         Ok(Sample {
             at,
-            verdict: if seen >= least { Verdict::Pass } else { Verdict::Fail },
+            verdict: if seen >= least {
+                Verdict::Pass
+            } else {
+                Verdict::Fail
+            },
             images: None,
             evidence: vec![Evidence::new(at, "orders", "storefront", detail)],
         })
@@ -76,12 +84,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (what, orders_stop, latency) in [
         ("orders come in", None, secs(1)),
         ("orders stop after 45 s", late, secs(1)),
-        ("orders stop after 45 s, and the page is too slow", late, Duration::from_millis(1)),
+        (
+            "orders stop after 45 s, and the page is too slow",
+            late,
+            Duration::from_millis(1),
+        ),
     ] {
         println!("{what}:");
         match gate(orders_stop, latency)? {
             Outcome::Passed { evidence, .. } => {
-                println!("  passed, for example on:");
+                println!("  passed; seen last:");
                 let mut told = BTreeMap::new();
                 told.extend(evidence.iter().map(|seen| (seen.source.as_str(), &seen.detail)));
                 for (source, detail) in told {
@@ -145,7 +157,13 @@ fn spec(world: &World, latency: Duration) -> Result<Spec, Box<dyn Error>> {
             Condition::Any(vec![named("orders")?, named("page")?]),
         ]),
         probes: vec![
-            probe("targets", ProbeTarget::TargetHealth { target_group, at_least: 2 })?,
+            probe(
+                "targets",
+                ProbeTarget::TargetHealth {
+                    target_group,
+                    at_least: 2,
+                },
+            )?,
             probe("orders", orders)?,
             probe("page", ProbeTarget::Http(page))?,
         ],

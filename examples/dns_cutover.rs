@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             lowered_ttl: 30,
         },
         allow_unhealthy_target: false,
-        // `shop.example.com` still leads 600 requests a minute to the old side; those of `www` are 60.
+        // The old side goes on serving the 600 requests a minute of `shop.example.com`: it is drained of ours, some 60.
         drain: Some(Drain {
             level: 620,
             hold: secs(60),
@@ -81,7 +81,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     match outcome {
         Outcome::Moved { now, drained, .. } => {
-            println!("moved: {WWW} says {}; the old side is drained: {drained}", now.data);
+            println!(
+                "moved: {WWW} says {}; the old side is drained: {drained}",
+                now.data
+            );
             Ok(())
         }
         Outcome::Refused(why) => Err(format!("refused, nothing was touched: {why}").into()),
@@ -113,14 +116,17 @@ impl Observer<Cutover> for Waits {
                 Some(record) => format!("writes: {}", record.data),
                 None => return,
             },
-            Notice::Waiting(_) => machine.waiting_for(),
+            Notice::Waiting(_) => format!("waits for {}", machine.waiting_for()),
             Notice::Issued(_)
             | Notice::Happened(_)
             | Notice::Handled
             | Notice::Refused(_)
             | Notice::Ended(_) => return,
         };
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self
+            .last
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if *last != text {
             println!("{:>8}  {text}", human(at.since(self.since)));
             *last = text;

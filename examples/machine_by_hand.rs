@@ -39,10 +39,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut event = Event::Start;
     let outcome = loop {
         let now = cloud.clock().now();
+        let happened = Deployment::event_kind(&event);
         let outcome = job(&mut stored, &mut todo, now, event)?;
         let machine: Deployment = serde_json::from_str(&stored)?;
-        let elapsed = human(now.since(began));
-        println!("{elapsed:>6}  {:<11} {:>5} bytes", format!("{:?}", machine.state_kind()), stored.len());
+        let (elapsed, state, bytes) = (human(now.since(began)), machine.state_kind(), stored.len());
+        println!(
+            "{elapsed:>4}  {:<13} -> {:<9} stored: {bytes} bytes",
+            format!("{happened:?}"),
+            format!("{state:?}")
+        );
         if let Some(outcome) = outcome {
             break outcome;
         }
@@ -84,7 +89,9 @@ fn next(
 ) -> Result<Event, Box<dyn Error>> {
     let mut effects: Vec<Effect> = serde_json::from_str(todo)?;
     if effects.is_empty() {
-        let deadline = machine.deadline().ok_or("a machine that has not ended waits for something")?;
+        let deadline = machine
+            .deadline()
+            .ok_or("a machine that has not ended waits for something")?;
         // Yours would be a timer of the workflow engine.
         block_on(cloud.clock().sleep_until(deadline.at));
         return Ok(Event::Elapsed);
@@ -104,7 +111,11 @@ async fn perform(ports: &Ports, ctx: &OpContext, effect: Effect) -> Event {
                 ensured,
             })
         }
-        Effect::UpdateService(change) => ports.target.update_service(ctx, &change).await.map(Event::Updated),
+        Effect::UpdateService(change) => ports
+            .target
+            .update_service(ctx, &change)
+            .await
+            .map(Event::Updated),
         Effect::Restore { point, assumes } => {
             let restored = ports.rollback.restore(ctx, &point, assumes.as_ref()).await;
             restored.map(Event::Updated)

@@ -75,7 +75,11 @@ async fn release(world: World, run: &str) -> Result<Outcome, Box<dyn Error>> {
         let images = seen.tasks.iter().flat_map(|task| task.images.values());
         let mut images: Vec<&str> = images.map(|digest| digest.short()).collect();
         images.dedup();
-        println!("  production runs {} tasks of {service}: {}", seen.running, images.join(", "));
+        println!(
+            "  production runs {} tasks of {service}: {}",
+            seen.running,
+            images.join(", ")
+        );
     }
     Ok(outcome)
 }
@@ -92,6 +96,9 @@ fn tell(outcome: &Outcome) {
         Outcome::Refused { why } => println!("  => Refused, nothing was touched, because {why}"),
         Outcome::Superseded { by } => println!("  => Superseded by {by:?}"),
         Outcome::Aborted { left_at } => println!("  => Aborted, left at {left_at:?}"),
-        Outcome::Stuck(stuck) => println!("  => Stuck ({}): {}; next: {:?}", stuck.reason, stuck.text, stuck.next),
+        Outcome::Stuck(stuck) => println!(
+            "  => Stuck ({}): {}; next: {:?}",
+            stuck.reason, stuck.text, stuck.next
+        ),
     }
 }

@@ -53,11 +53,19 @@ pub fn draft(world: &World, run: &str, release: &str) -> Result<Draft, Unknown> 
             service(world, "worker", release, &["backend"])?,
         ],
         tasks: vec![migration()?],
-        gates: vec![gate("shop", vec![page("page", "http://frontend.production.internal/")?])?],
+        gates: vec![gate(
+            "shop",
+            vec![page("page", "http://frontend.production.internal/")?],
+        )?],
         cutovers: vec![
             // The first still has the second's clients behind it, so only the second waits for the old side to drain.
             cutover(WWW, RecordType::Cname, cname(world)?, None)?,
-            cutover(SHOP, RecordType::A, world.alias_to("production", "storefront")?, Some(drain()))?,
+            cutover(
+                SHOP,
+                RecordType::A,
+                world.alias_to("production", "storefront")?,
+                Some(drain()),
+            )?,
         ],
         policy: policy(),
     })
@@ -95,7 +103,10 @@ fn service(world: &World, name: &str, release: &str, after: &[&str]) -> Result<S
             at_least: 2,
         };
         probes.push(probe("targets", targets)?);
-        probes.push(page("ready", &format!("http://{name}.production.internal/health/ready"))?);
+        probes.push(page(
+            "ready",
+            &format!("http://{name}.production.internal/health/ready"),
+        )?);
     }
     if name == "backend" {
         let names = vec!["storefront-backend-5xx".to_owned()];
@@ -151,7 +162,9 @@ fn migration() -> Result<TaskPlan, InvalidId> {
 
 /// Every probe must hold, for a minute.
 fn gate(name: &str, probes: Vec<gate::ProbeSpec>) -> Result<GatePlan, InvalidId> {
-    let all = probes.iter().map(|probe| gate::Condition::Probe(probe.name.clone()));
+    let all = probes
+        .iter()
+        .map(|probe| gate::Condition::Probe(probe.name.clone()));
     Ok(GatePlan {
         name: name.parse()?,
         condition: gate::Condition::All(all.collect()),

@@ -67,7 +67,10 @@ pub fn flaw(world: &World, name: &str, image: &ImageDigest) -> Option<String> {
         return Some(format!("{name} is {:?}", seen.status));
     }
     if primary.rollout != RolloutState::Completed {
-        return Some(format!("the PRIMARY deployment of {name} is {:?}", primary.rollout));
+        return Some(format!(
+            "the PRIMARY deployment of {name} is {:?}",
+            primary.rollout
+        ));
     }
     if seen.running != seen.desired || seen.pending > 0 || seen.desired == 0 {
         return Some(format!(
@@ -75,7 +78,10 @@ pub fn flaw(world: &World, name: &str, image: &ImageDigest) -> Option<String> {
             seen.desired, seen.running, seen.pending
         ));
     }
-    let wrong = seen.tasks.iter().find(|task| task.images.values().any(|shown| shown != image));
+    let wrong = seen
+        .tasks
+        .iter()
+        .find(|task| task.images.values().any(|shown| shown != image));
     wrong.map(|task| format!("a task of {name} runs {:?} and not {image}", task.images))
 }
 
@@ -95,7 +101,10 @@ pub fn after(world: &World, plan: &Draft) -> Expected {
     let image = |name| (name, digest(world, "staging", name, "2.4.0"));
     let mut records = records(world);
     for cutover in &plan.cutovers {
-        for record in records.iter_mut().filter(|record| record.key.same_as(&cutover.key)) {
+        for record in records
+            .iter_mut()
+            .filter(|record| record.key.same_as(&cutover.key))
+        {
             record.data = cutover.to.clone();
         }
     }

@@ -87,7 +87,10 @@ fn stable_is_released() {
     let draft = storefront(&world);
     let wanted = after(&world, &draft);
     let finished = run(world, draft);
-    let Outcome::Released { services, records, .. } = &finished.outcome else {
+    let Outcome::Released {
+        services, records, ..
+    } = &finished.outcome
+    else {
         panic!("{:#?}", finished.outcome)
     };
     let world = finished.cloud.world();
@@ -104,7 +107,12 @@ fn stable_is_released() {
 #[test]
 fn failed_is_rolled_back_and_names_the_stopped_tasks() {
     let mut world = world();
-    now(&mut world, Incident::NoRollback { service: FRONTEND.into() });
+    now(
+        &mut world,
+        Incident::NoRollback {
+            service: FRONTEND.into(),
+        },
+    );
     meanwhile(&mut world, Duration::ZERO, crash());
     let wanted = before(&world);
     let draft = storefront(&world);
@@ -120,7 +128,10 @@ fn failed_is_rolled_back_and_names_the_stopped_tasks() {
     ] {
         assert!(told(why).contains(part), "`{part}` is not told: {}", told(why));
     }
-    assert_eq!(flaws(&finished.cloud.world(), &wanted, &SERVICES), Vec::<String>::new());
+    assert_eq!(
+        flaws(&finished.cloud.world(), &wanted, &SERVICES),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -132,8 +143,15 @@ fn rolled_back_by_the_platform_is_rolled_back_and_no_success() {
 
     let why = rolled_back(&finished);
     assert_eq!(why.cause, Cause::PlatformRolledBack, "{why:#?}");
-    assert!(told(why).contains("Essential container in task exited"), "{}", told(why));
-    assert_eq!(flaws(&finished.cloud.world(), &wanted, &SERVICES), Vec::<String>::new());
+    assert!(
+        told(why).contains("Essential container in task exited"),
+        "{}",
+        told(why)
+    );
+    assert_eq!(
+        flaws(&finished.cloud.world(), &wanted, &SERVICES),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -145,7 +163,12 @@ fn failed_without_a_last_known_good_is_stuck() {
     world
         .expire_image("production", "storefront/frontend", &old)
         .expect("it is there");
-    now(&mut world, Incident::NoRollbackTarget { service: FRONTEND.into() });
+    now(
+        &mut world,
+        Incident::NoRollbackTarget {
+            service: FRONTEND.into(),
+        },
+    );
     meanwhile(&mut world, Duration::ZERO, crash());
     let finished = run(world, draft);
 
@@ -153,12 +176,18 @@ fn failed_without_a_last_known_good_is_stuck() {
         panic!("{:#?}", finished.outcome)
     };
     assert_eq!(stuck.reason, StuckReason::NoLastKnownGood, "{stuck:#?}");
-    assert!(stuck.text.contains(FRONTEND) && !stuck.next.is_empty(), "{stuck:#?}");
+    assert!(
+        stuck.text.contains(FRONTEND) && !stuck.next.is_empty(),
+        "{stuck:#?}"
+    );
     let world = finished.cloud.world();
     // What could go back went back, and the frontend's old tasks have not been touched.
     assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());
     let left = truth::service(&world, FRONTEND);
-    let old_tasks = left.tasks.iter().filter(|task| task.images.values().all(|shown| *shown == old));
+    let old_tasks = left
+        .tasks
+        .iter()
+        .filter(|task| task.images.values().all(|shown| *shown == old));
     assert_eq!(old_tasks.count(), 2, "{left:#?}");
 }
 
@@ -168,31 +197,54 @@ fn rolled_back_to_a_third_revision_goes_on_to_the_last_known_good() {
     let (wanted, draft) = (before(&world), storefront(&world));
     let image = third(&mut world);
     let service = FRONTEND.into();
-    meanwhile(&mut world, secs(12), Incident::PlatformRollsBackTo { service, image });
+    meanwhile(
+        &mut world,
+        secs(12),
+        Incident::PlatformRollsBackTo { service, image },
+    );
     let finished = run(world, draft);
 
     let why = rolled_back(&finished);
     assert_eq!(why.cause, Cause::PlatformRolledBack, "{why:#?}");
-    assert_eq!(flaws(&finished.cloud.world(), &wanted, &SERVICES), Vec::<String>::new());
+    assert_eq!(
+        flaws(&finished.cloud.world(), &wanted, &SERVICES),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn stalled_for_a_while_is_rolled_back_for_its_deadline() {
     let mut world = world();
     let (wanted, draft) = (before(&world), storefront(&world));
-    meanwhile(&mut world, Duration::ZERO, Incident::CapacityShort { lasts: secs(1_000) });
+    meanwhile(
+        &mut world,
+        Duration::ZERO,
+        Incident::CapacityShort { lasts: secs(1_000) },
+    );
     let finished = run(world, draft);
 
     let why = rolled_back(&finished);
-    assert!(matches!(why.cause, Cause::DeadlineExceeded | Cause::Placement), "{why:#?}");
-    assert_eq!(flaws(&finished.cloud.world(), &wanted, &SERVICES), Vec::<String>::new());
+    assert!(
+        matches!(why.cause, Cause::DeadlineExceeded | Cause::Placement),
+        "{why:#?}"
+    );
+    assert_eq!(
+        flaws(&finished.cloud.world(), &wanted, &SERVICES),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn stalled_for_good_is_stuck_and_says_that_going_back_failed_too() {
     let mut world = world();
     let (wanted, draft) = (before(&world), storefront(&world));
-    meanwhile(&mut world, Duration::ZERO, Incident::Stall { service: FRONTEND.into() });
+    meanwhile(
+        &mut world,
+        Duration::ZERO,
+        Incident::Stall {
+            service: FRONTEND.into(),
+        },
+    );
     let finished = run(world, draft);
 
     let Outcome::Stuck(stuck) = &finished.outcome else {
@@ -205,7 +257,9 @@ fn stalled_for_good_is_stuck_and_says_that_going_back_failed_too() {
     // The platform does nothing any more, but what served goes on serving.
     let left = truth::service(&world, FRONTEND);
     let old = |task: &&rollout_core::service::RunningTask| {
-        task.images.values().all(|shown| *shown == wanted.images[FRONTEND])
+        task.images
+            .values()
+            .all(|shown| *shown == wanted.images[FRONTEND])
     };
     assert!(left.tasks.iter().any(|task| old(&task)), "{left:#?}");
 }
@@ -233,7 +287,11 @@ fn replaced_by_another_deployer_is_superseded_and_names_the_deployment() {
     let mut world = finished.cloud.world();
     assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());
     let primary = truth::service(&world, FRONTEND).primary().map(|d| d.id.clone());
-    assert_eq!(Some(&by.deployment), primary.as_ref(), "another deployment is named");
+    assert_eq!(
+        Some(&by.deployment),
+        primary.as_ref(),
+        "another deployment is named"
+    );
     // We have yielded: theirs comes up undisturbed.
     world.pass(secs(600));
     assert_eq!(truth::flaw(&world, FRONTEND, &theirs), None);
@@ -243,14 +301,23 @@ fn replaced_by_another_deployer_is_superseded_and_names_the_deployment() {
 fn deleted_is_stuck_for_a_foreign_change() {
     let mut world = world();
     let (wanted, draft) = (before(&world), storefront(&world));
-    meanwhile(&mut world, secs(9), Incident::ServiceDeleted { service: FRONTEND.into() });
+    meanwhile(
+        &mut world,
+        secs(9),
+        Incident::ServiceDeleted {
+            service: FRONTEND.into(),
+        },
+    );
     let finished = run(world, draft);
 
     let Outcome::Stuck(stuck) = &finished.outcome else {
         panic!("{:#?}", finished.outcome)
     };
     assert_eq!(stuck.reason, StuckReason::ForeignChange, "{stuck:#?}");
-    assert!(stuck.text.contains(FRONTEND) && !stuck.next.is_empty(), "{stuck:#?}");
+    assert!(
+        stuck.text.contains(FRONTEND) && !stuck.next.is_empty(),
+        "{stuck:#?}"
+    );
     let world = finished.cloud.world();
     assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());
     assert_ne!(truth::service(&world, FRONTEND).status, ServiceStatus::Active);
@@ -273,9 +340,18 @@ fn every_flaw_is_found() {
     let service = || FRONTEND.to_owned();
     for incident in [
         Incident::ServiceDeleted { service: service() },
-        Incident::Scaled { service: service(), desired: 3 },
-        Incident::Scaled { service: service(), desired: 0 },
-        Incident::ForeignDeployer { service: service(), image: None },
+        Incident::Scaled {
+            service: service(),
+            desired: 3,
+        },
+        Incident::Scaled {
+            service: service(),
+            desired: 0,
+        },
+        Incident::ForeignDeployer {
+            service: service(),
+            image: None,
+        },
     ] {
         assert_eq!(with(incident.clone()).len(), 1, "{incident:?}");
     }
