@@ -193,7 +193,9 @@ impl EcsEnvironment {
             .containers
             .iter()
             .any(|container| container.exit_code.is_some());
-        if stopped.cause.is_none() || !ran {
+        // What a one-off task has to say is part of its result, also when it is good.
+        let told = stopped.cause.is_some() || kind == Kind::OneOff;
+        if !told || !ran {
             // Nothing more will come.
         } else if *logs > 0 {
             *logs = logs.saturating_sub(1);
@@ -213,7 +215,7 @@ impl EcsEnvironment {
         Ok(Some(stopped))
     }
 
-    /// The last lines of the container that failed first in the revision's order of names. A log that cannot be read is
+    /// The last lines of the first container that has any: those that failed come first, the essential ones before the others. A log that cannot be read is
     /// said so in its place: it must not hide why the task stopped.
     #[cfg(feature = "logs")]
     async fn log_tail(&self, task: &StoppedTask, revision: Option<&Revision>) -> Vec<String> {
@@ -221,12 +223,14 @@ impl EcsEnvironment {
             return Vec::new();
         };
         let id = template::short(task.task.as_str());
-        let mut candidates: Vec<_> = task
-            .containers
-            .iter()
-            .filter(|c| c.exit_code != Some(0))
-            .collect();
-        candidates.sort_by_key(|container| (!container.essential, container.exit_code.is_none()));
+        let mut candidates: Vec<_> = task.containers.iter().collect();
+        candidates.sort_by_key(|container| {
+            (
+                container.exit_code == Some(0),
+                !container.essential,
+                container.exit_code.is_none(),
+            )
+        });
         for container in candidates {
             let Some(log) = revision
                 .container(&container.name)
