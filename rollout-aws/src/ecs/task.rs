@@ -160,7 +160,8 @@ impl EcsEnvironment {
         kind: Kind,
         logs: &mut usize,
     ) -> Result<Option<StoppedTask>, Error> {
-        let Some(stopped_at) = map::opt_time(task.stopped_at().or(task.execution_stopped_at())) else {
+        let Some(stopped_at) = map::opt_time(task.stopped_at().or_else(|| task.execution_stopped_at()))
+        else {
             return Ok(None);
         };
         let definition = task.task_definition_arn().unwrap_or_default();
