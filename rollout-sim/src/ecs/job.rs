@@ -7,7 +7,8 @@ use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Environment;
-use super::task::{Owner, Phase, Why};
+use super::stop::Why;
+use super::task::{Owner, Phase};
 use crate::kernel::Kernel;
 
 /// For how long a client token holds (Amazon ECS API reference, "Ensuring idempotency").

@@ -13,10 +13,12 @@ use crate::kernel::{Happening, Kernel};
 use crate::rng::{Span, Stream};
 
 pub(crate) mod deployment;
+mod health;
 pub(crate) mod job;
 pub(crate) mod observe;
 pub(crate) mod revision;
 pub(crate) mod service;
+pub(crate) mod stop;
 pub(crate) mod target;
 pub(crate) mod task;
 #[cfg(test)]

@@ -132,8 +132,15 @@ impl Environment {
             return nothing("the service was never deployed", None);
         };
         let id = Some(primary.id.clone());
-        if primary.rollout != RolloutState::Completed {
-            return nothing("the PRIMARY deployment is not COMPLETED", id);
+        match primary.rollout {
+            RolloutState::Completed => {}
+            RolloutState::InProgress => {
+                return Captured::Busy {
+                    deployment: primary.id.clone(),
+                    text: primary.reason.clone(),
+                };
+            }
+            RolloutState::Failed | RolloutState::Other(_) => return nothing(&primary.reason, id),
         }
         let revision = self.revision_at(primary.revision);
         if !revision.active {

@@ -8,7 +8,8 @@ use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::deployment::{Breaker, Deployment, Target};
-use super::task::{Owner, Why};
+use super::stop::Why;
+use super::task::Owner;
 use super::{Environment, Launch};
 use crate::behaviour::Behaviour;
 use crate::kernel::{Kernel, plus};

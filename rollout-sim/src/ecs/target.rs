@@ -1,7 +1,8 @@
 //! Tasks as targets of their service's target group.
 
 use super::Environment;
-use super::task::{Owner, Phase, Task, Why};
+use super::stop::Why;
+use super::task::{Owner, Phase, Task};
 use crate::elb::TargetState;
 use crate::kernel::{Kernel, plus};
 use crate::rng::{Span, Stream};

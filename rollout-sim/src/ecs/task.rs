@@ -1,14 +1,14 @@
-//! One task: its phases, its health, its end.
+//! One task: its launch and its phases.
 
-use rollout_core::evidence::Cause;
 use rollout_core::id::{ContainerName, TaskArn};
-use rollout_core::service::{ContainerExit, Images, StoppedTask};
+use rollout_core::service::Images;
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Environment;
+use super::stop::Why;
 use crate::behaviour::{Behaviour, Course, Start};
-use crate::elb::{Checks, TargetState};
+use crate::elb::TargetState;
 use crate::kernel::{Happening, Kernel, Look, plus};
 use crate::rng::{Span, Stream};
 
@@ -47,71 +47,6 @@ pub(crate) enum Owner {
     Service { service: u16, deployment: u32 },
     /// A one-off task.
     Job,
-}
-
-/// Why a task stops.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Why {
-    CannotPull {
-        container: ContainerName,
-        message: String,
-    },
-    Exited {
-        container: ContainerName,
-        exit_code: i32,
-    },
-    OutOfMemory {
-        container: ContainerName,
-    },
-    ContainerUnhealthy,
-    TargetUnhealthy {
-        group: String,
-    },
-    Scaling {
-        deployment: String,
-    },
-    ByUser,
-}
-
-impl Why {
-    /// `StopCode` of Amazon ECS API, "Task".
-    fn code(&self) -> &'static str {
-        match self {
-            Self::CannotPull { .. } => "TaskFailedToStart",
-            Self::Exited { .. } | Self::OutOfMemory { .. } => "EssentialContainerExited",
-            Self::ContainerUnhealthy | Self::TargetUnhealthy { .. } | Self::Scaling { .. } => {
-                "ServiceSchedulerInitiated"
-            }
-            Self::ByUser => "UserInitiated",
-        }
-    }
-
-    /// The texts of Amazon ECS developer guide, "Stopped tasks error messages".
-    fn reason(&self) -> String {
-        match self {
-            Self::CannotPull { message, .. } => format!("CannotPullContainerError: {message}"),
-            Self::Exited { .. } | Self::OutOfMemory { .. } => "Essential container in task exited".to_owned(),
-            Self::ContainerUnhealthy => "Task failed container health checks".to_owned(),
-            Self::TargetUnhealthy { group } => {
-                format!("Task failed ELB health checks in (target-group {group})")
-            }
-            Self::Scaling { deployment } => {
-                format!("Scaling activity initiated by (deployment {deployment})")
-            }
-            Self::ByUser => "Task stopped by user".to_owned(),
-        }
-    }
-
-    fn cause(&self) -> Option<Cause> {
-        match self {
-            Self::CannotPull { .. } => Some(Cause::ImagePull),
-            Self::Exited { .. } => Some(Cause::ContainerExited),
-            Self::OutOfMemory { .. } => Some(Cause::OutOfMemory),
-            Self::ContainerUnhealthy | Self::TargetUnhealthy { .. } => Some(Cause::HealthCheckFailed),
-            Self::ByUser => Some(Cause::TaskStopped),
-            Self::Scaling { .. } => None,
-        }
-    }
 }
 
 /// A task.
@@ -159,73 +94,6 @@ impl Task {
         matches!(self.phase, Phase::Running | Phase::Deactivating)
             && self.ready_at <= now
             && now < self.bad_at
-    }
-
-    /// What `DescribeTasks` tells of a stopped task.
-    pub(crate) fn stopped(&self, env: &Environment) -> Option<StoppedTask> {
-        let (why, stopped_at) = (self.why.as_ref()?, self.stopped_at?);
-        let revision = env.revision_at(self.revision);
-        let containers = revision.containers.iter().map(|c| self.exit(c, why)).collect();
-        let started_by = match self.owner {
-            Owner::Service { service, deployment } => {
-                env.services[service as usize].deployment_id(deployment)
-            }
-            Owner::Job => None,
-        };
-        Some(StoppedTask {
-            task: self.arn.clone(),
-            task_definition: revision.arn.clone(),
-            started_by,
-            stopped_at,
-            cause: self.failure(why),
-            code: Some(why.code().to_owned()),
-            reason: why.reason(),
-            containers,
-            log_tail: match (why, self.started_at) {
-                (Why::CannotPull { .. } | Why::Scaling { .. }, _) | (_, None) => Vec::new(),
-                (_, Some(_)) => self.course.log.iter().rev().take(10).rev().cloned().collect(),
-            },
-        })
-    }
-
-    /// A one-off task that ends with 0 did not fail.
-    fn failure(&self, why: &Why) -> Option<Cause> {
-        match (self.owner, why) {
-            (Owner::Job, Why::Exited { exit_code: 0, .. }) => None,
-            (Owner::Job | Owner::Service { .. }, _) => why.cause(),
-        }
-    }
-
-    fn exit(&self, container: &super::revision::Container, why: &Why) -> ContainerExit {
-        let ran = self.started_at.is_some();
-        let (exit_code, reason) = match why {
-            Why::CannotPull {
-                container: c,
-                message,
-            } => {
-                let reason = format!("CannotPullContainerError: {message}");
-                (None, (c == &container.name).then_some(reason))
-            }
-            Why::OutOfMemory { container: c } if c == &container.name => (
-                Some(137),
-                Some("OutOfMemoryError: Container killed due to memory usage".to_owned()),
-            ),
-            Why::Exited {
-                container: c,
-                exit_code,
-            } if c == &container.name => (Some(*exit_code), None),
-            // The others get a SIGTERM.
-            Why::Exited { .. } | Why::OutOfMemory { .. } => (Some(143), None),
-            Why::ContainerUnhealthy | Why::TargetUnhealthy { .. } | Why::Scaling { .. } | Why::ByUser => {
-                (ran.then_some(143), None)
-            }
-        };
-        ContainerExit {
-            name: container.name.clone(),
-            essential: container.essential,
-            exit_code,
-            reason,
-        }
     }
 }
 
@@ -281,7 +149,15 @@ impl Environment {
             && let Some(script) = &self.services[service as usize].script
             && script.spared != Some(revision)
         {
-            return Course::of(first.name.clone(), &script.behaviour);
+            let mut course = Course::of(first.name.clone(), &script.behaviour);
+            // A script decides how the tasks run, not what a task that does run answers.
+            if let Some(image) = images
+                .get(&first.name)
+                .and_then(|digest| self.registry.behaviour(digest))
+            {
+                course.body.clone_from(&image.body);
+            }
+            return course;
         }
         let of = |name: &ContainerName| {
             let digest = images.get(name)?;
@@ -322,29 +198,6 @@ impl Environment {
         task.container_ok = task.container_ok.map(|_| true);
         task.target = group.map(|_| TargetState::Healthy);
         task.first_check = plus(k.now, k.draw(Stream::Health, Span::millis(0, interval)));
-    }
-
-    /// A running task passes no health check from now on.
-    pub(crate) fn turn_bad(&mut self, k: &mut Kernel, id: u64) {
-        let Some(task) = self.tasks.get_mut(&id).filter(|t| t.phase == Phase::Running) else {
-            return;
-        };
-        task.bad_at = k.now;
-        self.plan_target(k, id);
-        self.plan_container(k, id);
-    }
-
-    fn plan_health(&self, k: &mut Kernel, id: u64, at: Timestamp, look: Look) {
-        let (env, version) = (self.index, self.tasks[&id].version);
-        k.at(
-            at,
-            Happening::Health {
-                env,
-                task: id,
-                version,
-                look,
-            },
-        );
     }
 
     /// The task goes on to its next phase.
@@ -461,166 +314,5 @@ impl Environment {
             },
         };
         self.stop_task(k, id, why);
-    }
-
-    /// The load balancer's checks of a task, if it is a target.
-    fn checks(&self, task: &Task) -> Option<Checks> {
-        let Owner::Service { service, .. } = task.owner else {
-            return None;
-        };
-        let group = &self.groups[self.services[service as usize].group? as usize];
-        task.target.map(|_| group.checks)
-    }
-
-    /// Plans the next moment at which the load balancer changes its mind about a task.
-    pub(crate) fn plan_target(&self, k: &mut Kernel, id: u64) {
-        let task = &self.tasks[&id];
-        if let (Some(checks), Some(state)) = (self.checks(task), task.target)
-            && let Some((at, _)) = checks.next(state, task.first_check, k.now, (task.ready_at, task.bad_at))
-        {
-            self.plan_health(k, id, at, Look::Target);
-        }
-    }
-
-    fn plan_container(&self, k: &mut Kernel, id: u64) {
-        let task = &self.tasks[&id];
-        let (Some(check), Some(started), Some(ok)) = (
-            self.revision_at(task.revision).check(),
-            task.started_at,
-            task.container_ok,
-        ) else {
-            return;
-        };
-        let first = plus(started, check.interval);
-        let checks = Checks {
-            interval: check.interval,
-            healthy: 1,
-            unhealthy: check.retries,
-        };
-        let at = if ok {
-            let window = (task.ready_at, task.bad_at);
-            checks
-                .next(TargetState::Healthy, first, k.now, window)
-                .map(|(at, _)| at)
-        } else {
-            // Failures within the start period do not count, a pass does (Docker, `--start-period`).
-            let counted = checks.check_at(first, plus(started, check.start_period).max(first));
-            let fails = plus(counted, check.interval * (check.retries - 1));
-            let passes = checks.check_at(first, task.ready_at.max(first));
-            Some(if passes < task.bad_at {
-                passes.min(fails)
-            } else {
-                fails
-            })
-        };
-        if let Some(at) = at {
-            self.plan_health(k, id, at, Look::Container);
-        }
-    }
-
-    /// A look at a task's health is due.
-    pub(crate) fn look(&mut self, k: &mut Kernel, id: u64, version: u32, look: Look) {
-        let Some(task) = self.tasks.get(&id).filter(|t| t.version == version) else {
-            return;
-        };
-        if task.phase != Phase::Running {
-            return;
-        }
-        match look {
-            Look::Settled => {
-                if let Some(task) = self.tasks.get_mut(&id) {
-                    task.settled = true;
-                }
-                self.became_healthy(k, id);
-            }
-            Look::Container => {
-                let ok = task.answers(k.now);
-                if let Some(task) = self.tasks.get_mut(&id) {
-                    task.container_ok = Some(ok);
-                }
-                if ok {
-                    self.became_healthy(k, id);
-                    self.plan_container(k, id);
-                } else {
-                    self.stop_task(k, id, Why::ContainerUnhealthy);
-                }
-            }
-            Look::Target => self.target_changed(k, id),
-            Look::Grace => self.grace_over(k, id),
-        }
-    }
-
-    pub(crate) fn became_healthy(&mut self, k: &mut Kernel, id: u64) {
-        let task = &self.tasks[&id];
-        if let (Owner::Service { service, deployment }, true) = (task.owner, task.is_healthy()) {
-            self.services[service as usize].healthy_task(deployment);
-            self.touch(k, task.owner);
-        }
-    }
-
-    /// Sends a task on its way out. Saying it twice changes nothing.
-    pub(crate) fn stop_task(&mut self, k: &mut Kernel, id: u64, why: Why) {
-        let drain = self.tasks.get(&id).and_then(|t| self.drain(t));
-        let Some(task) = self.tasks.get_mut(&id).filter(|t| t.why.is_none()) else {
-            return;
-        };
-        task.version += 1;
-        let owner = task.owner;
-        // A process that has ended has nothing to drain and nothing to stop.
-        let dead = matches!(
-            why,
-            Why::CannotPull { .. } | Why::Exited { .. } | Why::OutOfMemory { .. }
-        );
-        let wait = match (task.phase, task.target) {
-            (Phase::Running, Some(_)) if !dead => {
-                task.phase = Phase::Deactivating;
-                task.target = Some(TargetState::Draining);
-                drain.unwrap_or(0)
-            }
-            (Phase::Running, _) if !dead => {
-                task.phase = Phase::Stopping;
-                k.draw(Stream::Tasks, self.timing.stop)
-            }
-            _ => {
-                task.phase = Phase::Deprovisioning;
-                task.target = None;
-                k.draw(Stream::Tasks, self.timing.deprovision)
-            }
-        };
-        let unhealthy = matches!(why, Why::ContainerUnhealthy | Why::TargetUnhealthy { .. });
-        task.why = Some(why);
-        self.plan_phase(k, id, wait);
-        // A check's verdict is counted at once; a task that ended by itself when it has stopped.
-        if unhealthy {
-            self.task_failed(k, owner);
-        }
-        self.touch(k, owner);
-    }
-
-    fn drain(&self, task: &Task) -> Option<u64> {
-        let Owner::Service { service, .. } = task.owner else {
-            return None;
-        };
-        let group = self.services[service as usize].group?;
-        Some(self.groups[group as usize].deregistration_delay)
-    }
-
-    fn has_stopped(&mut self, k: &mut Kernel, id: u64) {
-        let Some(task) = self.tasks.get_mut(&id) else {
-            return;
-        };
-        task.phase = Phase::Stopped;
-        task.target = None;
-        task.stopped_at = Some(k.now);
-        let owner = task.owner;
-        let ended = matches!(
-            task.why,
-            Some(Why::CannotPull { .. } | Why::Exited { .. } | Why::OutOfMemory { .. })
-        );
-        self.forget_old_tasks(k.now, owner, id);
-        if ended {
-            self.task_failed(k, owner);
-        }
-        self.touch(k, owner);
     }
 }

@@ -148,6 +148,7 @@ fn an_alias_has_no_ttl_to_lower_and_counts_as_60_seconds() {
     // No data is not zero: it is never drained, and the cutover says so.
     while hand.walk.machine.outcome().is_none() {
         hand.give(traffic(hand.now, None));
+        assert!(hand.walk.steps.len() < 500, "it never ends");
         if hand.walk.machine.outcome().is_none() {
             hand.elapse(Wait::Drain);
         }
@@ -167,6 +168,7 @@ fn a_record_that_says_it_already_is_only_verified() {
     hand.snapshot(new(), None);
     while hand.walk.machine.outcome().is_none() {
         hand.give(answers(hand.now, &[Some(false)]));
+        assert!(hand.walk.steps.len() < 500, "it never ends");
         if hand.walk.machine.outcome().is_none() {
             hand.elapse(Wait::Poll);
         }
@@ -257,6 +259,7 @@ fn a_change_that_is_never_insync_is_taken_back() {
     let mut pauses = Vec::new();
     let effects = loop {
         let before = hand.now;
+        assert!(pauses.len() < 50, "it never ends");
         hand.elapse(Wait::Propagation);
         pauses.push(hand.now - before);
         let effects = hand.give(PENDING);
@@ -559,6 +562,7 @@ fn a_restore_of_what_is_there_only_verifies_and_of_something_else_yields() {
     hand.snapshot(new(), None);
     while hand.walk.machine.outcome().is_none() {
         hand.give(check(hand.now, None));
+        assert!(hand.walk.steps.len() < 500, "it never ends");
         if hand.walk.machine.outcome().is_none() {
             hand.elapse(Wait::Retry);
         }
@@ -589,4 +593,66 @@ fn an_early_elapsed_changes_nothing_and_a_late_sample_begins_the_drain_anew() {
     hand.give(Event::Elapsed);
     assert_eq!(hand.give(traffic(hand.now, Some(0))), []);
     assert_eq!(hand.walk.machine.state_kind(), StateKind::Draining);
+}
+
+#[test]
+fn an_abort_does_not_forget_a_write_that_may_have_been_applied() {
+    for applied in [Applied::Maybe, Applied::Yes] {
+        let mut hand = Hand::started(spec(to_value()));
+        hand.snapshot(old(), None);
+        hand.healthy();
+        hand.snapshot(old(), None);
+        hand.give(Event::Abort);
+        assert_eq!(
+            hand.give(error(ErrorKind::Unavailable, Retry::Never, applied)),
+            [read()]
+        );
+        assert!(hand.walk.machine.touched());
+    }
+    // A write that was certainly refused leaves nothing to take back.
+    let mut hand = Hand::started(spec(to_value()));
+    hand.snapshot(old(), None);
+    hand.healthy();
+    hand.snapshot(old(), None);
+    hand.give(Event::Abort);
+    assert_eq!(
+        hand.give(error(ErrorKind::Throttled, Retry::Later, Applied::No)),
+        []
+    );
+    assert_eq!(hand.cause(), ("refused", Cause::Aborted));
+}
+
+#[test]
+fn after_a_lost_answer_an_error_may_be_another_calls() {
+    let mut hand = Hand::started(spec(to_value()));
+    hand.snapshot(old(), None);
+    // The check is not answered in time; its error comes when the write is under way.
+    hand.elapse(Wait::Answer);
+    hand.elapse(Wait::Retry);
+    hand.healthy();
+    hand.snapshot(old(), None);
+    let effects = hand.give(error(ErrorKind::PermissionDenied, Retry::Never, Applied::No));
+    assert_eq!(
+        effects,
+        [read()],
+        "the write may have been applied all the same: back"
+    );
+    assert!(hand.walk.machine.touched());
+}
+
+#[test]
+fn calls_that_keep_failing_end_it() {
+    let mut hand = Hand::started(spec(to_value()));
+    let mut pauses = Vec::new();
+    while hand.walk.machine.outcome().is_none() {
+        hand.give(error(ErrorKind::Throttled, Retry::Later, Applied::No));
+        if hand.walk.machine.outcome().is_none() {
+            let before = hand.now;
+            assert!(pauses.len() < 50, "it never ends");
+            assert_eq!(hand.elapse(Wait::Retry), [read()]);
+            pauses.push(hand.now - before);
+        }
+    }
+    assert_eq!(pauses, [2, 4, 8]);
+    assert_eq!(hand.cause(), ("refused", Cause::CallFailed));
 }

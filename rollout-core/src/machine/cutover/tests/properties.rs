@@ -57,8 +57,10 @@ fn scripts() -> impl Strategy<Value = Script> {
     let before = prop_oneof![9 => data().prop_map(Some), 1 => Just(None)];
     let marked = prop_oneof![Just(None), Just(Some(7))];
     let foreign = prop_oneof![6 => Just(None), 1 => (0..1200_u64, any::<bool>()).prop_map(Some)];
-    (dice(), before, marked, at(), foreign, at(), at(), at()).prop_map(
-        |(dice, before, marked, abort, foreign, new_fails, old_fails, old_empties)| Script {
+    let watch = prop_oneof![Just(0), Just(60)];
+    let abort = prop_oneof![3 => at(), 1 => (0..12_u64).prop_map(Some)];
+    (dice(), before, marked, abort, foreign, at(), at(), at(), watch).prop_map(
+        |(dice, before, marked, abort, foreign, new_fails, old_fails, old_empties, watch)| Script {
             dice,
             before,
             marked,
@@ -67,6 +69,7 @@ fn scripts() -> impl Strategy<Value = Script> {
             new_fails,
             old_fails,
             old_empties: old_empties.or(Some(0)),
+            watch,
         },
     )
 }
@@ -82,10 +85,10 @@ fn writes_are_guarded(spec: &Spec, steps: &Steps) {
         match event {
             Event::SnapshotTaken(seen) => snapshot = Some((**seen).clone()),
             Event::TargetChecked(check) => {
-                fit = asked
-                    .take()
-                    .filter(|(since, _)| check.healthy == Some(true) && check.at >= *since)
-                    .map(|(_, data)| data);
+                // An answer that nobody waits for says nothing.
+                if let Some((since, data)) = asked.take() {
+                    fit = (check.healthy == Some(true) && check.at >= since).then_some(data);
+                }
             }
             // Time has passed, or a call has failed and is waited for: what was checked before is old.
             Event::Elapsed | Event::CallFailed(_) | Event::Start => fit = None,
@@ -299,9 +302,13 @@ fn told(walk: &Walk<Cutover>, world: &World) -> String {
 }
 
 fn holds(spec: &Spec, script: Script) -> Walk<Cutover> {
-    let (walk, world) = drive(spec, &policy(), script);
+    let policy = Policy {
+        watch: Duration::from_secs(script.watch),
+        ..policy()
+    };
+    let (walk, world) = drive(spec, &policy, script);
     let checks = std::panic::AssertUnwindSafe(|| {
-        walk.check_replay(&Cutover::new(spec.clone(), policy()));
+        walk.check_replay(&Cutover::new(spec.clone(), policy.clone()));
         writes_are_guarded(spec, &walk.steps);
         caches_are_waited_for(spec, &walk.steps, &world);
         the_outcome_is_true(spec, &walk, &world);

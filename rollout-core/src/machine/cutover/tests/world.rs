@@ -40,6 +40,8 @@ pub(super) struct Script {
     pub(super) new_fails: Option<u64>,
     pub(super) old_fails: Option<u64>,
     pub(super) old_empties: Option<u64>,
+    /// Seconds.
+    pub(super) watch: u64,
 }
 
 pub(super) struct World {

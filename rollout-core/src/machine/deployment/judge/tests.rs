@@ -97,6 +97,9 @@ fn every_clause_of_a_success_is_needed() {
         ("service running", |s| s.running = 2),
         ("deployment desired", |s| s.deployments[0].desired = 2),
         ("deployment running", |s| s.deployments[0].running = 2),
+        ("the same wanted", |s| {
+            (s.deployments[0].desired, s.deployments[0].running) = (2, 2);
+        }),
         ("both running", |s| {
             s.running = 4;
             s.deployments[0].running = 4;

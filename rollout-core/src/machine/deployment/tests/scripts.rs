@@ -18,12 +18,11 @@ fn play(script: Script) -> (Outcome, Timestamp) {
     let mut walk: Walk<Deployment> = watching();
     let mut now = at(10);
     let mut looks = 1;
-    loop {
+    for _ in 0..1000 {
         if let Some(outcome) = walk.machine.outcome() {
             walk.check_replay(&release());
             return (outcome, now);
         }
-        assert!(looks < 1000, "it never ends");
         let effects = if looks == 0 {
             now = walk.machine.deadline().unwrap().at;
             walk.give(now, Event::Elapsed).unwrap()
@@ -39,6 +38,7 @@ fn play(script: Script) -> (Outcome, Timestamp) {
             looks += 1;
         }
     }
+    panic!("it never ends: {:?}", walk.machine);
 }
 
 fn failed_deployment() -> DeploymentObservation {

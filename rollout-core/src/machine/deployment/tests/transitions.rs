@@ -366,6 +366,16 @@ fn looks_that_fail_while_watching_end_it_with_what_was_last_seen() {
 }
 
 #[test]
+fn a_stale_read_late_in_the_watch_does_not_end_it() {
+    let mut walk = watching();
+    walk.give(at(300), observed(&halfway(at(300)))).unwrap();
+    walk.give(at(310), observed(&before(at(310)))).unwrap();
+    assert_eq!(walk.machine.outcome(), None);
+    walk.give(at(331), observed(&before(at(331)))).unwrap();
+    assert_eq!(failure(&walk).0, Cause::PlatformFailed);
+}
+
+#[test]
 fn a_no_that_may_answer_another_call_is_not_believed() {
     let mut walk = started();
     // The first call is given up, the second answers.
@@ -446,6 +456,23 @@ fn a_restore_is_verified_like_a_release() {
     assert_eq!(walk.machine.outcome(), None);
     walk.give(at(702), Event::Elapsed).unwrap();
     assert_eq!(failure(&walk).0, Cause::DeadlineExceeded);
+}
+
+#[test]
+fn a_restore_is_verified_by_the_captured_digests_whatever_the_spec_says() {
+    let mut spec = restore_spec();
+    spec.images = images(OTHER_REVISION);
+    let mut walk = Walk::new(Deployment::new(spec, policy()));
+    walk.give(at(100), Event::Start).unwrap();
+    walk.give(at(101), observed(&halfway(at(101)))).unwrap();
+    walk.give(at(102), updated("ecs-svc/back", at(102))).unwrap();
+    let mut done = steady(at(150), "ecs-svc/back", OLD_REVISION, at(102));
+    let captured = core::mem::replace(&mut done.tasks[0].images, images(OTHER_REVISION));
+    walk.give(at(150), observed(&done)).unwrap();
+    assert_eq!(walk.machine.outcome(), None);
+    done.tasks[0].images = captured;
+    walk.give(at(155), observed(&done)).unwrap();
+    assert_eq!(deployed(&walk).0, "ecs-svc/back");
 }
 
 #[test]

@@ -1,0 +1,13 @@
+mod failing;
+mod rolling;
+
+use rollout_core::service::{RolloutState, ServiceObservation, StoppedTask};
+
+fn settled(seen: &ServiceObservation) -> bool {
+    seen.primary()
+        .is_some_and(|d| d.rollout == RolloutState::Completed)
+}
+
+fn failures(seen: &ServiceObservation) -> Vec<&StoppedTask> {
+    seen.stopped.iter().filter(|t| t.cause.is_some()).collect()
+}
