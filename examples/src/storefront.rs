@@ -9,7 +9,7 @@ use rollout_core::dns::{RecordData, RecordKey, RecordType};
 use rollout_core::id::InvalidId;
 use rollout_core::machine::{cutover, deployment, gate, promotion, task};
 use rollout_core::plan::{
-    CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPolicy, ServicePlan, TaskPlan, When,
+    Bounds, CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPolicy, ServicePlan, TaskPlan, When,
 };
 use rollout_core::probe::{HttpProbe, ProbeTarget};
 use rollout_sim::{Unknown, World};
@@ -242,6 +242,7 @@ const fn policy() -> RolloutPolicy {
         },
         unwind_deployment: deployment_policy(),
         unwind_cutover: cutover_policy(),
+        bounds: Bounds { services_at_once: 2 },
     }
 }
 

@@ -4,6 +4,7 @@ use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
+use std::sync::Arc;
 
 use futures_core::Stream;
 use pollster::block_on;
@@ -12,6 +13,7 @@ use rollout_core::journal::{Journal, MemoryJournal, Record};
 use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
 use rollout_core::observer::{Observer, Silent};
 use rollout_core::plan::{Draft, RolloutPlan};
+use rollout_core::port::Clock;
 use rollout_sim::{SimCloud, World};
 
 /// The longest that one call may take, as calls are told.
@@ -94,11 +96,28 @@ pub fn drive(
     abort: Abort,
     observer: &dyn Observer<Rollout>,
 ) -> Result<Outcome, DriveError> {
+    drive_by(cloud, cloud.clock(), machine, journal, abort, observer)
+}
+
+/// The same by another clock, which must move this world.
+///
+/// # Errors
+/// What the driver says.
+///
+/// # Panics
+/// When the world has no staging or no production.
+pub fn drive_by(
+    cloud: &SimCloud,
+    clock: Arc<dyn Clock>,
+    machine: &mut Rollout,
+    journal: &dyn Journal<Event, Effect>,
+    abort: Abort,
+    observer: &dyn Observer<Rollout>,
+) -> Result<Outcome, DriveError> {
     let ports = cloud.ports("staging", "production").expect("both are there");
     let run = machine.plan().run.clone();
     let step = "release".parse().expect("a name");
-    let performer = PortPerformer::new(ports, cloud.clock(), run.clone(), step, CALL);
-    let clock = cloud.clock();
+    let performer = PortPerformer::new(ports, clock.clone(), run.clone(), step, CALL);
     let driver = Driver {
         run,
         performer: &performer,

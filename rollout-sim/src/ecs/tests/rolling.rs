@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use rollout_core::error::ErrorKind;
+use rollout_core::evidence::Cause;
 use rollout_core::service::{
     Captured, DeploymentRole, RecordStatus, RolloutState, ServiceStatus, StoppedTask,
 };
@@ -258,7 +259,7 @@ fn a_restore_point_is_what_completed_and_runs() {
 }
 
 #[test]
-fn a_restore_point_whose_image_is_gone_is_refused() {
+fn a_restore_point_whose_image_is_gone_is_not_captured_and_its_tasks_cannot_be_pulled() {
     let bench = Bench::new(world(22, Start::Ok));
     let name = "api".parse().expect("a name");
     let captured = pollster::block_on(bench.ports.rollback.capture(&ctx("c", 1), &name)).expect("it answers");
@@ -276,8 +277,11 @@ fn a_restore_point_whose_image_is_gone_is_refused() {
     let captured = pollster::block_on(bench.ports.rollback.capture(&ctx("c", 2), &name)).expect("it answers");
     assert!(matches!(captured, Captured::Nothing { why, .. } if why.contains("gone from the registry")));
     bench.update("2").expect("nobody else deploys");
-    let error = pollster::block_on(bench.ports.rollback.restore(&ctx("b", 1), &point, None));
-    assert_eq!(error.expect_err("its image is gone").kind, ErrorKind::NotFound);
+    let restored = pollster::block_on(bench.ports.rollback.restore(&ctx("b", 1), &point, None));
+    restored.expect("ECS does not ask the registry");
+    bench.until("unable to pull", |s| {
+        s.stopped.iter().any(|t| t.cause == Some(Cause::ImagePull))
+    });
 }
 
 proptest! {
