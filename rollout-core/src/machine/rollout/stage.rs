@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::check::PROCEED;
 use super::work::{Child, Signal, Work};
 use super::{Action, Effect, End, Event, LeftAt, Outcome, State, Superseding};
-use crate::evidence::{Cause, Reason};
+use crate::evidence::{Cause, Reason, Stuck};
 use crate::id::{RepositoryName, ServiceName, StepId};
 use crate::image::ImageRef;
 use crate::machine::cutover::{self, Cutover, Goal};
@@ -514,7 +514,8 @@ fn unwound(work: Box<Work>, end: End, machine: Box<Unwind>, effects: Vec<Effect>
     let outcome = match (machine.outcome(), end) {
         (None, end) => return (State::Unwinding(work, end, machine), effects),
         // What was stuck on the way forward is not mended by the rest going back.
-        (Some(_), End::Stuck(stuck)) | (Some(unwind::Outcome::Stuck(stuck)), _) => Outcome::Stuck(stuck),
+        (Some(_), End::Stuck(stuck)) => Outcome::Stuck(stuck),
+        (Some(unwind::Outcome::Stuck(stuck)), end) => Outcome::Stuck(Box::new(with_first_cause(*stuck, end))),
         (Some(unwind::Outcome::Superseded(by)), _) => Outcome::Superseded {
             by: Superseding::Deployment(by),
         },
@@ -528,6 +529,22 @@ fn unwound(work: Box<Work>, end: End, machine: Box<Unwind>, effects: Vec<Effect>
         },
     };
     (State::Ended(work, outcome), effects)
+}
+
+/// A way back that got stuck, told with what it was going back from: the person needs both.
+fn with_first_cause(mut stuck: Stuck, end: End) -> Stuck {
+    let (why, evidence) = match end {
+        End::Failed(reason) | End::Superseded(Superseding::Record(reason)) => (reason.text, reason.evidence),
+        End::Superseded(Superseding::Deployment(by)) => (
+            format!("{} was deployed by someone else ({})", by.service, by.deployment),
+            by.evidence,
+        ),
+        End::Aborted => ("it was aborted".to_owned(), Vec::new()),
+        End::Stuck(first) => (first.text, first.evidence),
+    };
+    stuck.text = format!("{}; it was going back because {why}", stuck.text);
+    stuck.evidence.splice(0..0, evidence);
+    stuck
 }
 
 /// The end of a rollout that has changed nothing.
