@@ -9,7 +9,8 @@ use rollout_core::time::Timestamp;
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The system's clock; before 1970 it is the epoch.
-pub(crate) fn system() -> Now {
+#[must_use]
+pub fn system() -> Now {
     Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

@@ -1,2 +1,64 @@
-//! `rollout`.
-fn main() {}
+//! `rollout`: a thin shell over the public API of `rollout-core`, `rollout-aws` and `rollout-sim`.
+
+mod args;
+mod cloud;
+mod command;
+mod config;
+mod draft;
+mod exit;
+mod follow;
+mod outcome;
+mod past;
+mod runs;
+mod session;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Global};
+use config::diagnostic::Invalid;
+use exit::Exit;
+use view::paint::{Colour, Paint};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let exit = match command::execute(&cli) {
+        Ok(exit) => exit,
+        Err(error) => failed(&cli.global, &error),
+    };
+    exit.into()
+}
+
+/// Says what went wrong: on standard error, or as JSON where everything is JSON.
+fn failed(global: &Global, error: &anyhow::Error) -> Exit {
+    let invalid = error.downcast_ref::<Invalid>();
+    if global.json {
+        for line in json_lines(error, invalid) {
+            println!("{line}");
+        }
+    } else {
+        let paint = Paint::for_stderr(global.no_color);
+        match invalid {
+            Some(invalid) => eprint!("{}", invalid.render(paint)),
+            None => eprintln!("{}: {error:#}", paint.bold(Colour::Red, "error")),
+        }
+    }
+    if invalid.is_some() {
+        Exit::Usage
+    } else {
+        Exit::Failed
+    }
+}
+
+fn json_lines(error: &anyhow::Error, invalid: Option<&Invalid>) -> Vec<serde_json::Value> {
+    match invalid {
+        Some(invalid) => invalid
+            .0
+            .iter()
+            .map(config::diagnostic::Diagnostic::json)
+            .collect(),
+        None => vec![serde_json::json!({ "kind": "error", "error": format!("{error:#}") })],
+    }
+}

@@ -175,7 +175,8 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// Where the marker of a record lives: `_rollout.` before its name, with the type and the set identifier, if any.
+    /// Where the marker of a record lives: `_rollout.` before its name. There is one marker a name, so that writers of any
+    /// record of that name fence each other.
     ///
     /// # Errors
     /// [`InvalidId`] when the name would be too long for DNS.
@@ -280,6 +281,9 @@ pub enum BatchRefused {
         /// The record's.
         theirs: Generation,
     },
+    /// The batch changes more than one record and its marker.
+    #[error("the batch has {0} changes; one record and its marker need 4 at most")]
+    TooLarge(usize),
     /// The marker's name is not valid.
     #[error(transparent)]
     Name(#[from] InvalidId),
@@ -335,6 +339,10 @@ impl ChangeBatch {
     /// # Errors
     /// [`BatchRefused::Empties`] names the record that would be gone.
     pub fn check(&self) -> Result<(), BatchRefused> {
+        // One record and its marker, each deleted and created: a batch changes nothing else (invariant I-11).
+        if self.changes.len() > 4 {
+            return Err(BatchRefused::TooLarge(self.changes.len()));
+        }
         for change in &self.changes {
             if let Change::Delete(old) = change
                 && !self

@@ -112,6 +112,8 @@ pub enum Cause {
     WrongAnswer,
     /// There is nothing to go back to.
     NoLastKnownGood,
+    /// What was about to be done exceeds the plan's bounds.
+    OutOfBounds,
     /// The caller may not do what the step needs.
     PermissionDenied,
     /// A call failed for good.

@@ -202,12 +202,22 @@ pub struct RolloutPolicy {
     /// The longest time for the last look at all services.
     #[serde(with = "millis")]
     pub confirm: Duration,
+    /// How much may change at once (invariant I-11).
+    pub bounds: Bounds,
     /// How patient images are.
     pub promotion: promotion::Policy,
     /// How patient the way back is, for services.
     pub unwind_deployment: deployment::Policy,
     /// How patient the way back is, for records.
     pub unwind_cutover: cutover::Policy,
+}
+
+/// The blast radius: how much of the environment may be changing at the same time. Bounds are checked on what is about to
+/// be done, not on what is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Services that may be between the old and the new release at once, gates included. At least 1.
+    pub services_at_once: u32,
 }
 
 /// A plan that was checked.
@@ -231,6 +241,9 @@ impl RolloutPlan {
         check_gates(&draft, &mut errors);
         check_tasks(&draft, &mut errors);
         check_cutovers(&draft, &mut errors);
+        if draft.policy.bounds.services_at_once == 0 {
+            errors.push("no service may change at once: `services_at_once` must be at least 1".to_owned());
+        }
         if errors.is_empty() {
             Ok(Self(draft))
         } else {

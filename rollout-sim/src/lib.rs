@@ -48,7 +48,7 @@
 //! ```
 //!
 //! # Where to look
-//! - Describe a world: [`World::builder`], or take the ready [`storefront`].
+//! - Describe a world: [`World::builder`], or take the ready [`storefront()`].
 //! - Let things go wrong in it: [`World::schedule`] with an [`Incident`]; an image that misbehaves everywhere is a
 //!   [`Behaviour`].
 //! - Let calls go wrong: [`World::disturb`] with a [`Fault`].

@@ -7,7 +7,7 @@ use rollout_core::dns::RecordType;
 use crate::builder::{BuildError, EnvironmentBuilder, ServiceBuilder};
 use crate::world::World;
 
-/// The storefront: which tags run where. [`storefront`] is the ordinary one.
+/// The storefront: which tags run where. [`storefront()`] is the ordinary one.
 ///
 /// | what | names |
 /// |---|---|
@@ -16,9 +16,9 @@ use crate::world::World;
 /// | containers | named like their service |
 /// | repositories | `storefront/backend`, `storefront/frontend`, `storefront/worker`, `storefront/migrate` |
 /// | alarms | `storefront-backend-5xx` (more than 1 % errors), `storefront-unhealthy-hosts` |
-/// | load balancers | `storefront` in each environment; `storefront-legacy` in production, two virtual machines |
+/// | load balancers | `storefront` in each environment; `storefront-legacy` and `storefront-www-legacy` in production, each two virtual machines |
 /// | zone | `Z0STOREFRONT`, `example.com` |
-/// | records | `shop.example.com` A, alias to `storefront-legacy`; `www.example.com` CNAME to it, TTL 300; `staging.example.com` A, alias to staging's `storefront` |
+/// | records | `shop.example.com` A, alias to `storefront-legacy`; `www.example.com` CNAME to `storefront-www-legacy`, TTL 300; `staging.example.com` A, alias to staging's `storefront` |
 /// | hosts | `backend.<environment>.internal` and so on lead to a service's tasks directly |
 /// | clients | 600 requests a minute by `shop.example.com`, 60 by `www.example.com` |
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Storefront {
     /// [`BuildError`] when a tag is not well formed.
     pub fn build(self) -> Result<World, BuildError> {
         let (old, new) = (self.production.as_str(), self.staging.as_str());
-        let legacy = "storefront-legacy";
+        let (legacy, www_legacy) = ("storefront-legacy", "storefront-www-legacy");
         let world = World::builder(self.seed)
             .environment("staging", |e| {
                 let e = images(e.account("111111111111"), &[old, new]);
@@ -70,9 +70,10 @@ impl Storefront {
                 services(e, "production", old, [3, 2, 2])
                     .balancer("storefront", routes)
                     .balancer(legacy, |b| b.machines(2, 0))
+                    .balancer(www_legacy, |b| b.machines(2, 0))
             })
             .zone("Z0STOREFRONT", "example.com", |z| {
-                let www = crate::builder::name_of_balancer(legacy, "production", "eu-central-1");
+                let www = crate::builder::name_of_balancer(www_legacy, "production", "eu-central-1");
                 z.alias("shop.example.com", "production", legacy)
                     .alias("staging.example.com", "staging", "storefront")
                     .values("www.example.com", RecordType::Cname, 300, &[&www])

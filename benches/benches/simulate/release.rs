@@ -121,6 +121,7 @@ pub(crate) fn of(services: &[&str], gated: bool, world: &World) -> Rollout {
             max_errors: 5,
             check: secs(300),
             confirm: secs(300),
+            bounds: rollout_core::plan::Bounds { services_at_once: 3 },
             promotion: promotion::Policy {
                 retry_every: secs(5),
                 max_errors: 5,

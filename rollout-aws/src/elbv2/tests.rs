@@ -287,7 +287,7 @@ async fn nobody_can_tell_of_addresses_and_of_names_elsewhere() {
     assert_eq!(check.healthy, None);
     assert!(check.evidence[0].detail.contains("no load balancer"), "{check:?}");
     // An endpoint that lacks the service.
-    let fake = Fake::new([failed(501, "NotImplemented")]);
+    let fake = Fake::new([failed(501, "InternalFailure")]);
     let check = LoadBalancers::from_config(&fake.config())
         .check(&context(), &alias(WEB_NAME))
         .await

@@ -630,6 +630,7 @@ pub(crate) fn plan(reversible: bool) -> RolloutPlan {
         max_errors: 3,
         check: secs(120),
         confirm: secs(120),
+        bounds: crate::plan::Bounds { services_at_once: 2 },
         promotion: promotion::Policy {
             retry_every: secs(5),
             max_errors: 3,

@@ -161,6 +161,7 @@ impl EnvironmentBuilder {
             name: name.to_owned(),
             routes: Vec::new(),
             fixed: None,
+            dns_name: None,
         }));
         self
     }
@@ -307,9 +308,17 @@ pub struct BalancerBuilder {
     name: String,
     routes: Vec<(String, String)>,
     fixed: Option<Fixed>,
+    dns_name: Option<String>,
 }
 
 impl BalancerBuilder {
+    /// Its DNS name, where another than the usual one is wanted: a configuration that names it decides.
+    #[must_use]
+    pub fn dns_name(mut self, name: &str) -> Self {
+        self.dns_name = Some(name.to_owned());
+        self
+    }
+
     /// Sends requests whose path begins with `prefix` to a service. The first that fits counts.
     #[must_use]
     pub fn route(mut self, prefix: &str, service: &str) -> Self {
@@ -350,7 +359,10 @@ impl BalancerBuilder {
             rules.push((String::new(), group));
         }
         env.balancers.push(LoadBalancer {
-            dns_name: DomainName::new(balancer_name(&self.name, env.name.as_str(), &env.region))?,
+            dns_name: DomainName::new(
+                self.dns_name
+                    .unwrap_or_else(|| balancer_name(&self.name, env.name.as_str(), &env.region)),
+            )?,
             zone: ZoneId::new(BALANCER_ZONE)?,
             rules,
         });

@@ -33,6 +33,7 @@ pub struct ServiceBuilder {
     breaker: Breaker,
     grace: Duration,
     port: Option<u16>,
+    target_group: Option<String>,
     checks: Checks,
     deregistration_delay: Duration,
     settled_for: Option<Duration>,
@@ -57,6 +58,7 @@ impl ServiceBuilder {
             breaker: Breaker::default(),
             grace: Duration::from_secs(30),
             port: None,
+            target_group: None,
             checks: Checks {
                 interval: 10_000,
                 healthy: 5,
@@ -117,6 +119,13 @@ impl ServiceBuilder {
     #[must_use]
     pub const fn load_balanced(mut self, port: u16) -> Self {
         self.port = Some(port);
+        self
+    }
+
+    /// The ARN of its target group, where another than the usual one is wanted: a configuration that names it decides.
+    #[must_use]
+    pub fn target_group(mut self, arn: &str) -> Self {
+        self.target_group = Some(arn.to_owned());
         self
     }
 
@@ -231,7 +240,7 @@ impl ServiceBuilder {
         let index = env.services.len() as u16;
         let group = self.port.map(|port| {
             env.groups.push(TargetGroup {
-                arn: group_arn(env, &self.name),
+                arn: self.target_group.unwrap_or_else(|| group_arn(env, &self.name)),
                 port,
                 checks: self.checks,
                 deregistration_delay: millis(self.deregistration_delay),

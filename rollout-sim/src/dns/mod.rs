@@ -230,7 +230,8 @@ impl Zone {
         for key in &keys {
             self.catch_up(now, key);
         }
-        let counts = self.traffic.iter().filter_map(|t| t.requests(now, data));
+        let names = names(data);
+        let counts = self.traffic.iter().filter_map(|t| t.requests(now, &names));
         counts.reduce(|a, b| a + b)
     }
 
@@ -244,6 +245,17 @@ impl Zone {
         for traffic in self.traffic.iter_mut().filter(|t| t.key.same_as(key)) {
             traffic.catch_up(now, &changes, current);
         }
+    }
+}
+
+/// The names that a record leads to, in lower case and without the trailing dot.
+pub(crate) fn names(data: &RecordData) -> Vec<String> {
+    match data {
+        RecordData::Alias { target, .. } => vec![target.normalised()],
+        RecordData::Values { values, .. } => values
+            .iter()
+            .map(|v| v.trim_end_matches('.').to_ascii_lowercase())
+            .collect(),
     }
 }
 

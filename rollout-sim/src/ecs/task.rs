@@ -149,7 +149,15 @@ impl Environment {
             && let Some(script) = &self.services[service as usize].script
             && script.spared != Some(revision)
         {
-            return Course::of(first.name.clone(), &script.behaviour);
+            let mut course = Course::of(first.name.clone(), &script.behaviour);
+            // A script decides how the tasks run, not what a task that does run answers.
+            if let Some(image) = images
+                .get(&first.name)
+                .and_then(|digest| self.registry.behaviour(digest))
+            {
+                course.body.clone_from(&image.body);
+            }
+            return course;
         }
         let of = |name: &ContainerName| {
             let digest = images.get(name)?;

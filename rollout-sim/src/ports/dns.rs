@@ -12,7 +12,7 @@ use rollout_core::id::{ChangeId, ZoneId};
 use rollout_core::port::DnsCutover;
 
 use super::Port;
-use crate::dns::{Refused, SERVERS, Zone};
+use crate::dns::{Refused, SERVERS, Zone, names};
 use crate::elb::TargetState;
 use crate::faults::Operation;
 use crate::world::World;
@@ -61,15 +61,6 @@ fn check(world: &World, data: &RecordData) -> TargetCheck {
         }
     }
     check
-}
-
-/// The names that a record leads to, in lower case and without the trailing dot.
-pub(super) fn names(data: &RecordData) -> Vec<String> {
-    let tidy = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
-    match data {
-        RecordData::Alias { target, .. } => vec![target.normalised()],
-        RecordData::Values { values, .. } => values.iter().map(|v| tidy(v)).collect(),
-    }
 }
 
 /// Whether a server's answer is what a record should say. A client sees an alias as its target's addresses, so its

@@ -19,7 +19,7 @@ use super::{Machine, Rejected, Step, Transitions, cutover, deployment, gate, pro
 use crate::dns::{Record, RecordKey, Snapshot};
 use crate::error::ErrorRecord;
 use crate::evidence::{Evidence, Reason, Stuck};
-use crate::id::{DeploymentId, ServiceName, StepId, TaskDefinitionArn, ZoneId};
+use crate::id::{DeploymentId, ServiceName, StepId, TaskDefinitionArn, TaskName, ZoneId};
 use crate::plan::RolloutPlan;
 use crate::probe::{Sample, SampleRequest};
 use crate::service::{Captured, Identity, Images, ServiceObservation};
@@ -446,6 +446,12 @@ impl Rollout {
     #[must_use]
     pub fn changed(&self) -> &[unwind::Item] {
         self.work().map_or(&[], |work| &work.changed)
+    }
+
+    /// The irreversible task that ran, or may have run, and past which nothing may go back.
+    #[must_use]
+    pub fn blocked_by(&self) -> Option<&TaskName> {
+        self.work().and_then(|work| work.blocked_by.as_ref())
     }
 
     /// Whether anything outside may have been changed.

@@ -81,7 +81,14 @@ fn after(
         None => go_on(plan, work, now),
     };
     effects.extend(more);
-    (state, effects)
+    match state {
+        State::Changing(work) => match within_bounds(plan, &work, &effects) {
+            Ok(()) => (State::Changing(work), effects),
+            // The effects are not said.
+            Err(reason) => stop(plan, work, End::Failed(reason), now),
+        },
+        state => (state, effects),
+    }
 }
 
 fn promoted(plan: &RolloutPlan, work: Box<Work>, now: Timestamp) -> (State, Vec<Effect>) {
@@ -162,7 +169,10 @@ fn services(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<E
             continue;
         }
         match work.deployed.get(&service.name).cloned() {
-            None => effects.extend(deploy(plan, work, service, now)),
+            None if may_change_one_more(plan, work, service) => {
+                effects.extend(deploy(plan, work, service, now));
+            }
+            None => {}
             Some(deployed) => {
                 let images = deployed.serving.images;
                 let subject = Subject {
@@ -175,6 +185,48 @@ fn services(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<E
         }
     }
     Some(effects)
+}
+
+/// The services that are between the old and the new release.
+fn between<'a>(plan: &'a RolloutPlan, work: &'a Work) -> impl Iterator<Item = &'a ServicePlan> {
+    plan.services.iter().filter(|service| {
+        let under_way = work.children.contains_key(&step::service(&service.name));
+        (under_way || work.deployed.contains_key(&service.name)) && !is_done(work, service)
+    })
+}
+
+fn may_change_one_more(plan: &RolloutPlan, work: &Work, service: &ServicePlan) -> bool {
+    let others = between(plan, work)
+        .filter(|other| other.name != service.name)
+        .count();
+    u32::try_from(others).is_ok_and(|others| others < plan.policy.bounds.services_at_once)
+}
+
+/// Checks what is about to be done against the plan's bounds (invariant I-11), whatever led to it.
+fn within_bounds(plan: &RolloutPlan, work: &Work, effects: &[Effect]) -> Result<(), Reason> {
+    let updates = |effect: &Effect| {
+        matches!(
+            effect.action,
+            Action::Deployment(deployment::Effect::UpdateService(_))
+        )
+    };
+    let changing = u32::try_from(between(plan, work).count()).unwrap_or(u32::MAX);
+    let most = plan.policy.bounds.services_at_once;
+    if effects.iter().any(updates) && changing > most {
+        let why = format!("{changing} services would be changing at once; the plan allows {most}");
+        return Err(Reason::new(Cause::OutOfBounds, why));
+    }
+    for effect in effects {
+        if let Action::Cutover(cutover::Effect::Apply { batch }) = &effect.action
+            && let Err(refused) = batch.check()
+        {
+            return Err(Reason::new(
+                Cause::OutOfBounds,
+                format!("{}: {refused}", effect.step),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn is_done(work: &Work, service: &ServicePlan) -> bool {

@@ -17,6 +17,7 @@ struct Run {
     swapped_before_gates: bool,
     now: Timestamp,
     foreign: bool,
+    updated: std::collections::BTreeSet<ServiceName>,
 }
 
 impl Run {
@@ -29,6 +30,7 @@ impl Run {
             swapped_before_gates: false,
             now: Timestamp::from_millis(1_000_000_000),
             foreign: false,
+            updated: std::collections::BTreeSet::new(),
         }
     }
 
@@ -42,6 +44,22 @@ impl Run {
                 self.swapped_before_gates |= work.gates.len() < 4;
             }
             self.said.push((kind, effect.clone()));
+            if let Action::Deployment(deployment::Effect::UpdateService(change)) = &effect.action {
+                self.updated.insert(change.service.clone());
+                let work = self.walk.machine.work().expect("it has begun");
+                let done = |s: &&ServiceName| {
+                    work.gates.contains(&crate::plan::step::gate(
+                        Some(s),
+                        &"health".parse().expect("valid"),
+                    ))
+                };
+                let changing = self.updated.iter().filter(|service| !done(service)).count();
+                let most = self.walk.machine.plan().policy.bounds.services_at_once;
+                assert!(
+                    changing <= most as usize,
+                    "I-11: {changing} services change at once"
+                );
+            }
             self.flight.push(effect);
         }
     }
@@ -252,6 +270,17 @@ fn a_good_release_is_released_and_every_service_serves_it() {
             .iter()
             .all(|view| view.state == StepState::Done)
     );
+}
+
+#[test]
+fn no_more_services_change_at_once_than_the_plan_allows() {
+    let mut draft = crate::plan::Draft::from(plan(true));
+    draft.policy.bounds.services_at_once = 1;
+    let plan = RolloutPlan::check(draft).expect("a valid plan");
+    let mut run = Run::new(plan.clone());
+    let outcome = run.run(good, None);
+    assert!(matches!(outcome, Outcome::Released { .. }), "{outcome:?}");
+    run.check(&plan, &outcome);
 }
 
 #[test]

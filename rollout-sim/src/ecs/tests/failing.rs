@@ -2,16 +2,12 @@
 
 use core::time::Duration;
 
-use proptest::prelude::*;
-use rollout_core::error::ErrorKind;
 use rollout_core::evidence::Cause;
-use rollout_core::service::{
-    Captured, DeploymentRole, RecordStatus, RolloutState, ServiceObservation, ServiceStatus, StoppedTask,
-};
+use rollout_core::service::{DeploymentRole, RecordStatus, RolloutState, ServiceObservation};
 
 use crate::behaviour::Start;
 use crate::incident::{Incident, When};
-use crate::testkit::{Bench, REPOSITORY, ctx, world, world_with};
+use crate::testkit::{Bench, REPOSITORY, world, world_with};
 use crate::{Breaker, Threshold};
 
 use super::{failures, settled};

@@ -4,15 +4,13 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use rollout_core::error::ErrorKind;
-use rollout_core::evidence::Cause;
 use rollout_core::service::{
-    Captured, DeploymentRole, RecordStatus, RolloutState, ServiceObservation, ServiceStatus, StoppedTask,
+    Captured, DeploymentRole, RecordStatus, RolloutState, ServiceStatus, StoppedTask,
 };
 
 use crate::behaviour::Start;
 use crate::incident::{Incident, When};
 use crate::testkit::{Bench, REPOSITORY, ctx, world, world_with};
-use crate::{Breaker, Threshold};
 
 use super::{failures, settled};
 
@@ -95,7 +93,7 @@ fn someone_else_deploys() {
     assert_eq!(ours.role, DeploymentRole::Active);
     assert_eq!(ours.record.expect("kept").status, RecordStatus::Stopped);
     let revision = bench.ensure(&bench.spec("2"));
-    let error = bench.update_to(revision, Some(started.deployment.clone()));
+    let error = bench.update_to(revision, Some(started.deployment));
     let error = error.expect_err("it assumes ours");
     assert_eq!(error.kind, ErrorKind::Conflict);
     let seen = bench.until("completes", settled);

@@ -5,11 +5,11 @@ use pollster::block_on;
 use rollout_core::dns::{ChangeBatch, Marker, Propagation, RecordKey, RecordType};
 use rollout_core::error::{Applied, ErrorKind, Retry};
 use rollout_core::evidence::Cause;
-use rollout_core::id::{Generation, ServiceName, ZoneId};
+use rollout_core::id::{Generation, ZoneId};
 use rollout_core::image::{Ensured, ImageRef};
 use rollout_core::port::Ports;
 use rollout_core::probe::{HttpProbe, ProbeTarget, Sample, SampleRequest, Subject, Verdict};
-use rollout_core::service::{RevisionSpec, ServiceChange, TaskObservation, TaskSpec};
+use rollout_core::service::{RevisionSpec, TaskObservation, TaskSpec};
 use rollout_core::time::Timestamp;
 
 use crate::behaviour::{Behaviour, Job, Start};
@@ -17,7 +17,7 @@ use crate::faults::{Disturbance, Fault, Operation};
 use crate::incident::{Incident, When};
 use crate::storefront::{Storefront, storefront};
 use crate::testkit::{Bench, ctx, world};
-use crate::{AlarmState, SimCloud, Span, World};
+use crate::{AlarmState, SimCloud, Span};
 
 fn sample(ports: &Ports, target: ProbeTarget) -> Sample {
     let request = SampleRequest {

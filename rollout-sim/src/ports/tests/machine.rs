@@ -9,7 +9,6 @@ use rollout_core::context::OpContext;
 use rollout_core::error::ErrorKind;
 use rollout_core::evidence::Cause;
 use rollout_core::machine::deployment::{Deployment, Effect, Event, Outcome, Policy, Spec, Target};
-use rollout_core::port::Clock;
 use rollout_core::service::Images;
 
 use crate::behaviour::Start;

@@ -1,0 +1,230 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Take a release from staging to production, and trust what it says happened.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "rollout", version, about, after_help = AFTER_HELP, after_long_help = concat_help(), max_term_width = 110, propagate_version = false)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "rollout.toml",
+        env = "ROLLOUT_CONFIG"
+    )]
+    pub(crate) config: PathBuf,
+    /// Which cloud to talk to.
+    #[arg(long, global = true, value_enum, default_value_t = Cloud::DEFAULT, env = "ROLLOUT_CLOUD")]
+    pub(crate) cloud: Cloud,
+    /// Another endpoint for every AWS service, such as an emulator's. `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>`
+    /// work too.
+    #[arg(long, global = true, value_name = "URL", help_heading = "AWS")]
+    pub(crate) endpoint_url: Option<String>,
+    /// Where runs keep their journals.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".rollout",
+        env = "ROLLOUT_STATE_DIR"
+    )]
+    pub(crate) state_dir: PathBuf,
+    /// Print JSON, one object a line; the last one is the outcome.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print no colour. `NO_COLOR` works too.
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    #[command(flatten)]
+    pub(crate) sim: Sim,
+}
+
+/// What the simulated cloud is told.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Simulated cloud")]
+pub(crate) struct Sim {
+    /// Something that goes wrong in this run; may be given more than once. `SERVICE:INCIDENT` aims at one service.
+    #[arg(long = "sim-incident", global = true, value_name = "INCIDENT")]
+    pub(crate) incidents: Vec<String>,
+    /// The seed of a new simulated cloud. The same seed gives the same run.
+    #[arg(long = "sim-seed", global = true, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Simulated seconds in one real second; 0 does not wait at all. On a terminal 20, elsewhere 0.
+    #[arg(long = "sim-speed", global = true, value_name = "N")]
+    pub(crate) speed: Option<u32>,
+    /// Forget the simulated cloud that is kept in the state directory, and begin with a new one.
+    #[arg(long = "sim-reset", global = true)]
+    pub(crate) reset: bool,
+}
+
+/// A cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cloud {
+    /// A simulated one: no account, no network, virtual time. It is kept in the state directory between commands.
+    Sim,
+    /// Amazon Web Services.
+    Aws,
+}
+
+impl Cloud {
+    const DEFAULT: Self = if cfg!(feature = "aws") {
+        Self::Aws
+    } else {
+        Self::Sim
+    };
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what a run would change, reading only.
+    Plan(Release),
+    /// Take the release to the target environment.
+    Run(Run),
+    /// Show how far a run is, or how it ended.
+    Status(Which),
+    /// Go back to what ran before a run.
+    Rollback(Which),
+    /// Ask a run that is under way elsewhere to stop at a safe place.
+    Abort(Which),
+    /// Print the state machines as Mermaid diagrams.
+    Graph(Graph),
+    /// Print a completion script for a shell.
+    Completions(Completions),
+    /// List the exit codes.
+    ExitCodes,
+}
+
+/// Which release.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Release {
+    /// The release: the tag of its images. Defaults to `release` in the configuration.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) release: Option<String>,
+}
+
+/// `rollout run`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) release: Release,
+    /// The name of the run. Defaults to the time and the release.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}
+
+/// A run that was begun before.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Which {
+    /// The run; the last one when left out.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}
+
+/// `rollout graph`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Graph {
+    /// The machine; all of them when left out.
+    #[arg(value_name = "MACHINE")]
+    pub(crate) machine: Option<String>,
+    /// Print every (state, event) pair instead, with the reasons for those that are ignored or refused.
+    #[arg(long)]
+    pub(crate) table: bool,
+}
+
+/// `rollout completions`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  rollout plan --release 2.4.0                     what would change, in which order; nothing is touched
+  rollout run --release 2.4.0                      do it, with a live view
+  rollout run --cloud sim                          the same on a simulated cloud, in seconds
+  rollout run --cloud sim --sim-incident bad-image what a bad image looks like
+  rollout run --json | tee run.jsonl               for programs: one object a line, the outcome last
+  rollout status                                   how far the last run is
+  rollout rollback                                 back to what ran before the last run
+
+Exit codes: 0 released, 10 refused, 11 rolled back, 12 superseded, 13 aborted, 14 stuck, 2 usage or
+configuration, 130 left by a second Ctrl-C, 1 anything else. `rollout exit-codes` explains them.";
+
+const ENVIRONMENT: &str = "
+Environment:
+  AWS_ENDPOINT_URL, AWS_PROFILE, …  as every AWS tool reads them
+  NO_COLOR                          no colour
+  ROLLOUT_CONFIG, ROLLOUT_CLOUD, ROLLOUT_STATE_DIR  defaults for the options of that name";
+
+fn concat_help() -> String {
+    format!("{AFTER_HELP}\n{ENVIRONMENT}")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_on_both_sides_of_the_command() {
+        for line in [
+            "rollout --cloud sim --json run --release 2.4.0",
+            "rollout run --release 2.4.0 --json --cloud sim",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            assert!(cli.global.json, "{line}");
+            assert_eq!(cli.global.cloud, Cloud::Sim);
+            let Command::Run(run) = cli.command else {
+                panic!("{line}")
+            };
+            assert_eq!(run.release.release.as_deref(), Some("2.4.0"));
+        }
+    }
+
+    #[test]
+    fn a_mistyped_command_gets_a_suggestion() {
+        let error = Cli::try_parse_from(["rollout", "rolback"]).expect_err("there is no such command");
+        assert!(error.to_string().contains("'rollback'"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn incidents_add_up() {
+        let cli = Cli::try_parse_from(
+            "rollout run --sim-incident bad-image --sim-incident worker:crash-loop".split(' '),
+        )
+        .expect("valid");
+        assert_eq!(cli.global.sim.incidents, ["bad-image", "worker:crash-loop"]);
+    }
+
+    #[test]
+    fn the_help_names_every_exit_code() {
+        let help = Cli::command().render_long_help().to_string();
+        for code in crate::exit::ALL {
+            assert!(help.contains(&format!("{} ", code.number())), "{code:?}: {help}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Amazon Web Services: every adapter, wired for one pair of environments.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use rollout_aws::cloudwatch::{AlarmGate, LoadBalancerRequests};
+use rollout_aws::ecr::{EcrPromotion, Registry};
+use rollout_aws::ecs::{EcsEnvironment, EcsRollback};
+use rollout_aws::elbv2::{LoadBalancers, TargetHealthGate};
+use rollout_aws::gates::Gates;
+use rollout_aws::probe::{AddressPolicy, HttpGate};
+use rollout_aws::route53::{Authority, Route53Cutover};
+use rollout_aws::sts::{Expected, IdentityGuard};
+use rollout_core::port::{Clock, Ports};
+use rollout_core::time::Timestamp;
+
+use crate::args::Global;
+use crate::config::{Config, Environment, Verify};
+use crate::runs::now;
+
+/// AWS, as the configuration's two environments.
+pub(crate) struct Aws {
+    ports: Ports,
+    clock: Arc<dyn Clock>,
+}
+
+impl Aws {
+    pub(super) async fn open(global: &Global, config: &Config) -> anyhow::Result<Self> {
+        let source = sdk(global, config.source()).await;
+        let target = sdk(global, config.target()).await;
+        let guard = guard(&target, config.target());
+        let environment = Arc::new(ecs(&target, config.target(), &guard));
+        let rollback = EcsRollback::new(Arc::clone(&environment)).images(Registry::from_config(&target));
+        Ok(Self {
+            ports: Ports {
+                source: Arc::new(ecs(
+                    &source,
+                    config.source(),
+                    &self::guard(&source, config.source()),
+                )),
+                images: Arc::new(EcrPromotion::from_config(&source, &target, Arc::clone(&guard))?),
+                gates: Arc::new(gates(&target, config.target())),
+                dns: Arc::new(dns(&target, config, guard)),
+                rollback: Arc::new(rollback),
+                target: environment,
+            },
+            clock: Arc::new(Wall),
+        })
+    }
+
+    pub(super) fn ports(&self) -> Ports {
+        self.ports.clone()
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+}
+
+/// The SDK's own places for credentials, endpoints and the rest; what the configuration says goes first.
+async fn sdk(global: &Global, environment: &Environment) -> SdkConfig {
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).region(Region::new(environment.region.clone()));
+    if let Some(profile) = &environment.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(url) = &global.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    loader.load().await
+}
+
+fn guard(sdk: &SdkConfig, environment: &Environment) -> Arc<IdentityGuard> {
+    let expected = Expected {
+        account: environment.account.clone(),
+        region: environment.region.clone(),
+        caller: environment.caller.clone(),
+    };
+    Arc::new(IdentityGuard::from_config(sdk, expected))
+}
+
+fn ecs(sdk: &SdkConfig, environment: &Environment, guard: &Arc<IdentityGuard>) -> EcsEnvironment {
+    EcsEnvironment::from_config(sdk, &environment.cluster, Arc::clone(guard)).registry(&environment.registry)
+}
+
+fn gates(sdk: &SdkConfig, environment: &Environment) -> Gates {
+    let policy = AddressPolicy::new(environment.allow_addresses.iter().copied());
+    Gates::builder()
+        .with_target_health(Arc::new(TargetHealthGate::from_config(sdk)))
+        .with_http(Arc::new(HttpGate::new(policy)))
+        .with_alarms(Arc::new(AlarmGate::from_config(sdk)))
+        .build()
+}
+
+fn dns(sdk: &SdkConfig, config: &Config, guard: Arc<IdentityGuard>) -> Route53Cutover {
+    let balancers = Arc::new(LoadBalancers::from_config(sdk));
+    // The configuration has checked that all records are verified in one way.
+    let authority = match config.dns.first().map(|dns| dns.verify).unwrap_or_default() {
+        Verify::NameServers => Authority::NameServers,
+        Verify::TestDnsAnswer => Authority::TestDnsAnswer,
+        Verify::Api => Authority::RecordsApi,
+    };
+    Route53Cutover::from_config(sdk, config.dns.iter().map(|dns| dns.zone.clone()))
+        .with_authority(authority)
+        .with_guard(guard)
+        .with_target_health(Arc::clone(&balancers) as Arc<_>)
+        .with_request_count(Arc::new(LoadBalancerRequests::from_config(sdk, balancers)))
+}
+
+/// The wall clock, with the runtime's timer.
+struct Wall;
+
+#[async_trait]
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep_until(&self, moment: Timestamp) {
+        tokio::time::sleep(moment.since(now())).await;
+    }
+}

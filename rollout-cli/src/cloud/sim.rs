@@ -1,0 +1,133 @@
+//! The simulated cloud: built from the configuration, kept in the state directory between commands.
+
+mod incident;
+mod world;
+
+use core::time::Duration;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use rollout_core::port::{Clock, Ports};
+use rollout_core::time::Timestamp;
+use rollout_sim::{SimCloud, World};
+use serde::{Deserialize, Serialize};
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::runs::Runs;
+use crate::view::paint;
+
+/// Simulated seconds in a real one, where people watch.
+const WATCHED: u32 = 20;
+
+/// An open simulated cloud.
+pub(crate) struct Sim {
+    cloud: SimCloud,
+    ports: Ports,
+    clock: Arc<dyn Clock>,
+    made_from: String,
+}
+
+/// What is kept between commands.
+#[derive(Deserialize, Serialize)]
+struct Kept {
+    /// What the world was made from; one made from something else is of no use.
+    made_from: String,
+    world: World,
+}
+
+impl Sim {
+    /// Goes on with the kept world, or makes a new one: the first time, when told to, when the configuration has changed,
+    /// and for an incident, which would otherwise happen to a release that is out already.
+    pub(super) fn open(global: &Global, config: &Config, runs: &Runs, release: &str) -> anyhow::Result<Self> {
+        let args = &global.sim;
+        let made_from = world::fingerprint(config, args.seed);
+        let kept = if args.reset || !args.incidents.is_empty() {
+            None
+        } else {
+            kept(runs).filter(|kept| kept.made_from == made_from)
+        };
+        let mut world = match kept {
+            Some(kept) => kept.world,
+            None => world::build(config, release, args.seed).context("cannot make the simulated cloud")?,
+        };
+        for text in &args.incidents {
+            incident::plan(&mut world, config, text)?;
+        }
+        // What was planned for now has happened when the first call comes.
+        world.pass(Duration::from_millis(1));
+        let cloud = SimCloud::new(world);
+        let ports = cloud.ports(config.promotion.from.as_str(), config.promotion.to.as_str())?;
+        let watched = !global.json && std::io::stdout().is_terminal() && !paint::dumb();
+        let clock: Arc<dyn Clock> = match args.speed.unwrap_or(if watched { WATCHED } else { 0 }) {
+            0 => cloud.clock(),
+            speed => Arc::new(Paced {
+                world: cloud.clock(),
+                speed,
+            }),
+        };
+        Ok(Self {
+            cloud,
+            ports,
+            clock,
+            made_from,
+        })
+    }
+
+    pub(super) fn ports(&self) -> Ports {
+        self.ports.clone()
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// Keeps the world for the next command.
+    pub(super) fn keep(&self, runs: &Runs) -> anyhow::Result<()> {
+        let kept = Kept {
+            made_from: self.made_from.clone(),
+            world: self.cloud.world(),
+        };
+        runs.prepare()?;
+        let file = runs.sim_file();
+        let text = serde_json::to_vec(&kept).context("cannot store the simulated cloud")?;
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+/// The kept world. One that cannot be read, such as an older version's, is no loss: a new one is made.
+fn kept(runs: &Runs) -> Option<Kept> {
+    let text = std::fs::read(runs.sim_file()).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Lets the world's time pass at a pace that people can follow.
+struct Paced {
+    world: Arc<dyn Clock>,
+    speed: u32,
+}
+
+/// Between two steps of the world.
+const STEP: Duration = Duration::from_millis(50);
+
+#[async_trait]
+impl Clock for Paced {
+    fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    async fn sleep_until(&self, moment: Timestamp) {
+        loop {
+            let left = moment.since(self.world.now());
+            if left.is_zero() {
+                return;
+            }
+            let span = left.min(STEP.saturating_mul(self.speed));
+            tokio::time::sleep(span / self.speed).await;
+            // Nothing else moves this world, so a step is as long as it was slept for.
+            self.world.sleep_until(self.world.now().after(span)).await;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The commands, one file each.
+
+pub(crate) mod abort;
+pub(crate) mod completions;
+pub(crate) mod graph;
+pub(crate) mod plan;
+pub(crate) mod rollback;
+pub(crate) mod run;
+pub(crate) mod status;
+
+use rollout_core::id::RunId;
+use rollout_core::time::Timestamp;
+
+use crate::args::{Cli, Command, Global};
+use crate::exit::Exit;
+use crate::view::paint::Paint;
+use crate::view::report::Report;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// Whatever is no outcome; [`Invalid`](crate::config::diagnostic::Invalid) among it when the configuration is wrong.
+pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Plan(release) => plan::execute(global, release),
+        Command::Run(args) => run::execute(global, args),
+        Command::Status(which) => status::execute(global, which),
+        Command::Rollback(which) => rollback::execute(global, which),
+        Command::Abort(which) => abort::execute(global, which),
+        Command::Graph(args) => graph::execute(global, args),
+        Command::Completions(args) => Ok(completions::execute(args)),
+        Command::ExitCodes => {
+            print(&Exit::list());
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Prints the last thing that is printed of a run.
+fn report(global: &Global, report: &Report, run: &str, at: Timestamp) -> Exit {
+    if global.json {
+        print(&format!("{}\n", report.json(run, &at.to_string())));
+    } else {
+        print(&report.text(Paint::for_stdout(global.no_color)));
+    }
+    report.exit
+}
+
+/// Prints to standard output. A reader that has gone away is no reason to fail.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().flush();
+}
+
+/// Runs a future on a runtime of its own: one thread is plenty for a program that waits.
+fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(future))
+}
+
+/// Says one thing, in the form that was asked for.
+fn say(global: &Global, text: &str) {
+    if global.json {
+        print(&format!(
+            "{}\n",
+            serde_json::json!({ "kind": "message", "text": text })
+        ));
+    } else {
+        print(&format!("{text}\n"));
+    }
+}
+
+/// The user has left in the middle.
+fn left(global: &Global, run: &RunId) -> Exit {
+    let text = format!(
+        "left run {run} where it was: what was under way may still take effect\n  \
+         next     rollout status {run}      shows what is known\n           \
+         rollout rollback {run}    takes everything back to what ran before"
+    );
+    if global.json {
+        let exit = Exit::Left.number();
+        let line = serde_json::json!({ "kind": "left", "run": run, "exit_code": exit, "text": text });
+        print(&format!("{line}\n"));
+    } else {
+        print(&format!("\n■ {text}\n"));
+    }
+    Exit::Left
+}

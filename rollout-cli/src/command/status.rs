@@ -1,0 +1,110 @@
+//! `rollout status`: what a run's journal says, also while the run is going.
+
+use core::fmt::Write as _;
+
+use rollout_core::Machine as _;
+use rollout_core::journal::FileJournal;
+use rollout_core::time::Timestamp;
+use serde_json::json;
+
+use crate::args::{Global, Which};
+use crate::exit::Exit;
+use crate::outcome;
+use crate::past::{self, Past};
+use crate::runs::{RunDir, Runs, now};
+use crate::view::live::{Size, frame};
+use crate::view::model::short;
+use crate::view::paint::Paint;
+
+pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
+    let dir = Runs::new(&global.state_dir).find(which.run.as_deref())?;
+    let held = FileJournal::is_held(&dir.journal())?;
+    let past = past::read(&dir.journal())?;
+    if global.json {
+        super::print(&lines(&dir, &past, held));
+    } else {
+        super::print(&text(global, &dir, &past, held));
+    }
+    Ok(Exit::Done)
+}
+
+fn text(global: &Global, dir: &RunDir, past: &Past, held: bool) -> String {
+    let paint = Paint::for_stdout(global.no_color);
+    let size = Size {
+        rows: usize::MAX,
+        ..Size::of_terminal()
+    };
+    let mut text = format!("run {}\n", dir.run);
+    // Writing to a string cannot fail, here and below.
+    for line in frame(&past.snapshot, past.last, size, paint) {
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    match past.machine.outcome() {
+        Some(outcome) => {
+            let report = outcome::of_rollout(&outcome, &dir.run, &past.machine.plan().to);
+            text.push_str(&report.text(paint));
+        }
+        None if held => {
+            let _ = writeln!(text, "\nunder way; the last news is {} old", age(past.last));
+        }
+        None => text.push_str(&interrupted(dir, past)),
+    }
+    let rollbacks = dir.rollbacks().len();
+    if rollbacks > 0 {
+        let _ = writeln!(text, "\n{rollbacks} rollback(s) of it were asked for by hand");
+    }
+    text
+}
+
+fn interrupted(dir: &RunDir, past: &Past) -> String {
+    let mut text = "\n■ Interrupted: the process that drove it is gone, without an outcome\n".to_owned();
+    for effect in &past.open {
+        let _ = writeln!(
+            text,
+            "  unknown  {}: begun, and nobody knows whether it took effect",
+            effect.step
+        );
+    }
+    let next = if past.machine.changed().is_empty() {
+        "rollout plan    shows what runs now".to_owned()
+    } else {
+        format!("rollout rollback {}", dir.run)
+    };
+    let _ = writeln!(text, "  next     {next}");
+    text
+}
+
+/// How old a moment is by our clock; a simulated cloud's clock is its own.
+fn age(at: Timestamp) -> String {
+    short(now().since(at))
+}
+
+fn lines(dir: &RunDir, past: &Past, held: bool) -> String {
+    let mut text = String::new();
+    for row in &past.snapshot.rows {
+        let line = json!({
+            "at": row.ended.or(row.began).map(|at| at.to_string()),
+            "kind": "step",
+            "step": row.step,
+            "state": row.state.word(),
+            "note": row.note,
+        });
+        let _ = writeln!(text, "{line}");
+    }
+    let at = past.last.to_string();
+    let last = match past.machine.outcome() {
+        Some(outcome) => {
+            outcome::of_rollout(&outcome, &dir.run, &past.machine.plan().to).json(dir.run.as_str(), &at)
+        }
+        None => json!({
+            "at": at,
+            "kind": "status",
+            "run": dir.run,
+            "status": if held { "under_way" } else { "interrupted" },
+            "phase": past.snapshot.phase,
+            "unknown": past.open.iter().map(|effect| effect.step.as_str()).collect::<Vec<_>>(),
+        }),
+    };
+    let _ = writeln!(text, "{last}");
+    text
+}

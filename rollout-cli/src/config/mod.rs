@@ -1,0 +1,215 @@
+//! `rollout.toml` and the plain ECS JSON beside it, read into typed values.
+//!
+//! Everything is checked before any cloud is asked: a configuration that exists is one that can be planned.
+
+mod check;
+pub(crate) mod diagnostic;
+mod dns;
+mod ecs;
+mod environment;
+mod gate;
+mod image;
+mod reader;
+mod service;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rollout_core::id::EnvironmentName;
+use toml::de::DeTable;
+
+pub(crate) use dns::Dns;
+#[cfg(feature = "aws")]
+pub(crate) use dns::Verify;
+pub(crate) use environment::Environment;
+pub(crate) use gate::Gate;
+pub(crate) use image::{Image, Images, Version};
+pub(crate) use reader::At;
+pub(crate) use service::Service;
+pub(crate) use task::{Task, When};
+
+use diagnostic::{Diagnostic, Invalid, Source};
+use reader::{Reader, Sink};
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// What is released unless `--release` says otherwise.
+    pub(crate) release: Option<String>,
+    /// The environments by name.
+    pub(crate) environments: BTreeMap<EnvironmentName, Environment>,
+    /// From where to where.
+    pub(crate) promotion: Promotion,
+    /// The services, in the order of the file.
+    pub(crate) services: Vec<Service>,
+    /// Gates of the release as a whole, after all services.
+    pub(crate) gates: Vec<Gate>,
+    /// One-off tasks.
+    pub(crate) tasks: Vec<Task>,
+    /// Records, in the order in which they are moved.
+    pub(crate) dns: Vec<Dns>,
+}
+
+/// From where to where, and what counts as proven.
+#[derive(Clone, Debug)]
+pub(crate) struct Promotion {
+    /// The environment that the release was proven in.
+    pub(crate) from: EnvironmentName,
+    /// The environment that is changed.
+    pub(crate) to: EnvironmentName,
+    /// For how long the release must have run in `from`.
+    pub(crate) soak: Duration,
+    /// Services that may be between the old and the new release at once.
+    pub(crate) services_at_once: u32,
+}
+
+impl Config {
+    /// Reads the file and every file that it names.
+    ///
+    /// # Errors
+    /// [`Invalid`] with everything that is wrong, not only the first fault.
+    pub(crate) fn load(file: &Path) -> Result<Self, Invalid> {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => return Err(Invalid(vec![unreadable(file, &error)])),
+        };
+        Self::parse(file, &text)
+    }
+
+    /// Reads a text as if it were that file.
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, Invalid> {
+        let sink = Sink::new(Source::new(file, text));
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            // What was recovered lacks what could not be read; complaining about that too would mislead.
+            let faults = errors.iter().map(|error| syntax(&sink, error));
+            return Err(Invalid(faults.collect()));
+        }
+        let reader = Reader::new(&sink, "the top level of the file", 0..0, table.get_ref());
+        let config = read(&reader, file);
+        reader.finish();
+        if let Some(config) = &config {
+            check::check(config, &sink);
+        }
+        let found = sink.into_found();
+        match config {
+            Some(config) if found.is_empty() => Ok(config.value),
+            _ => Err(Invalid(found)),
+        }
+    }
+
+    /// The environment that is changed.
+    pub(crate) fn target(&self) -> &Environment {
+        &self.environments[&self.promotion.to]
+    }
+
+    /// The environment that the release comes from.
+    pub(crate) fn source(&self) -> &Environment {
+        &self.environments[&self.promotion.from]
+    }
+}
+
+/// A configuration that was read, with the places that the checks across tables need.
+struct Loaded {
+    value: Config,
+    from: At<EnvironmentName>,
+    to: At<EnvironmentName>,
+    /// Every environment that the file names, readable or not.
+    names: Vec<EnvironmentName>,
+    /// Whether every service could be read.
+    complete: bool,
+}
+
+fn read(reader: &Reader<'_>, file: &Path) -> Option<Loaded> {
+    let release = reader
+        .value("release")
+        .and_then(|v| v.parse::<rollout_core::id::ImageTag>());
+    let (names, environments) = environments(reader);
+    let promotion = reader
+        .required("promotion", "{ from = \"staging\", to = \"production\" }")
+        .and_then(|v| v.table("[promotion]"));
+    let promotion = promotion.and_then(|r| promotion_table(&r));
+    let dir = file.parent().unwrap_or(Path::new(""));
+    let files = ecs::Files::new(dir);
+    let (services, complete) = service::read_all(reader, &files, &names);
+    let tasks = task::read_all(reader, &files, &names);
+    let gates = gate::read_all(reader, "gates", "[[gates]]");
+    let dns = dns::read_all(reader);
+    let (from, to, soak, services_at_once) = promotion?;
+    Some(Loaded {
+        value: Config {
+            file: file.to_path_buf(),
+            release: release.map(|tag| tag.value.to_string()),
+            environments,
+            promotion: Promotion {
+                from: from.value.clone(),
+                to: to.value.clone(),
+                soak,
+                services_at_once,
+            },
+            services,
+            gates,
+            tasks,
+            dns,
+        },
+        from,
+        to,
+        names,
+        complete,
+    })
+}
+
+fn environments(reader: &Reader<'_>) -> (Vec<EnvironmentName>, BTreeMap<EnvironmentName, Environment>) {
+    let (mut names, mut all) = (Vec::new(), BTreeMap::new());
+    let table = reader
+        .required(
+            "environments",
+            "{ … }` as tables `[environments.staging]` and `[environments.production]",
+        )
+        .and_then(|v| v.table("[environments.…]"));
+    for (key, value) in table.iter().flat_map(Reader::entries) {
+        match EnvironmentName::new(&key.value) {
+            Ok(name) => {
+                let header = format!("[environments.{name}]");
+                names.push(name.clone());
+                if let Some(environment) = value
+                    .table(&header)
+                    .and_then(|r| environment::read(&r, name.clone()))
+                {
+                    all.insert(name, environment);
+                }
+            }
+            Err(error) => reader.sink.push(reader.sink.at(&key.span, error.to_string())),
+        }
+    }
+    (names, all)
+}
+
+type Direction = (At<EnvironmentName>, At<EnvironmentName>, Duration, u32);
+
+fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
+    let from = reader.required("from", "\"staging\"").and_then(|v| v.parse());
+    let to = reader.required("to", "\"production\"").and_then(|v| v.parse());
+    let soak = reader.duration("soak", Duration::from_secs(3600));
+    let services_at_once = reader.number("services_at_once", 1);
+    reader.finish();
+    Some((from?, to?, soak, services_at_once))
+}
+
+fn syntax(sink: &Sink, error: &toml::de::Error) -> Diagnostic {
+    let span = error.span().unwrap_or(0..0);
+    sink.at(&span, format!("this is not TOML: {}", error.message()))
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
+    let source = Source::new(file, "");
+    let mut diagnostic = Diagnostic::new(&source, 0..0, format!("the file cannot be read: {error}"));
+    diagnostic.span = None;
+    diagnostic.help("name the file with `--config FILE`, or start in the directory that holds rollout.toml")
+}

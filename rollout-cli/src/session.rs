@@ -1,0 +1,227 @@
+//! One drive of one machine: the driver, the view, and the ways to stop it from outside.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_core::Stream;
+use rollout_core::driver::{DriveError, Driver, Perform};
+use rollout_core::journal::FileJournal;
+use rollout_core::observer::{Notice, Observer};
+use rollout_core::port::Clock;
+use rollout_core::time::Timestamp;
+use serde::Serialize;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::args::Global;
+use crate::follow::{Follow, Follower};
+use crate::runs::RunDir;
+use crate::view::lines::{Form, Lines};
+use crate::view::live::{Live, Size};
+use crate::view::model::Snapshot;
+use crate::view::paint::{self, Paint};
+
+/// Between two frames, and between two looks for another process's request to stop.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// How a drive ended.
+pub(crate) enum Ending<O> {
+    /// With an outcome.
+    Outcome(O),
+    /// The user left at once.
+    Left,
+}
+
+/// What a drive needs besides its machine.
+pub(crate) struct Session<'a, M: Follow + 'static> {
+    pub(crate) global: &'a Global,
+    pub(crate) dir: &'a RunDir,
+    pub(crate) journal: &'a Path,
+    pub(crate) performer: &'a dyn Perform<M>,
+    pub(crate) clock: &'a Arc<dyn Clock>,
+}
+
+impl<M> Session<'_, M>
+where
+    M: Follow<Event: Serialize + Send + Sync, Effect: Serialize + Clone + rollout_core::Effect + Send + Sync>
+        + Serialize
+        + Send
+        + Sync
+        + 'static,
+{
+    /// Drives the machine to its end, or until the user leaves.
+    ///
+    /// # Errors
+    /// When the journal cannot be written, or the machine halts.
+    pub(crate) async fn drive(&self, machine: &mut M) -> anyhow::Result<Ending<M::Outcome>> {
+        let journal = FileJournal::create(self.journal)?;
+        let screen = Screen::new(self.global, self.dir.run.to_string());
+        let driver = Driver {
+            run: self.dir.run.clone(),
+            performer: self.performer,
+            journal: &journal,
+            clock: self.clock.as_ref(),
+            observer: &screen,
+        };
+        let (abort, signals) = signals::<M>();
+        let ending = {
+            let mut run = core::pin::pin!(driver.run(machine, signals));
+            let mut stops = Stops::new()?;
+            let mut asked = false;
+            loop {
+                tokio::select! {
+                    outcome = &mut run => break outcome.map(Ending::Outcome),
+                    () = stops.asked() => {
+                        if asked {
+                            break Ok(Ending::Left);
+                        }
+                        asked = true;
+                        screen.say(self.clock.now(), STOPPING);
+                        // The receiver lives as long as the run does.
+                        let _ = abort.send(M::abort());
+                    }
+                    () = tokio::time::sleep(FRAME) => {
+                        screen.redraw(self.clock.now());
+                        if self.dir.take_abort() {
+                            screen.say(self.clock.now(), "another process asks to stop: going to a safe place");
+                            let _ = abort.send(M::abort());
+                        }
+                    }
+                }
+            }
+        };
+        screen.redraw(self.clock.now());
+        ending.map_err(|error: DriveError| anyhow::Error::new(error))
+    }
+}
+
+const STOPPING: &str = "stopping at a safe place; Ctrl-C again leaves at once";
+
+/// Ctrl-C, and what a CI system sends when a job is cancelled.
+struct Stops {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stops {
+    fn new() -> anyhow::Result<Self> {
+        #[cfg(unix)]
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// Events from outside, as the driver takes them.
+struct Signals<E>(UnboundedReceiver<E>);
+
+fn signals<M: Follow>() -> (UnboundedSender<M::Event>, Signals<M::Event>) {
+    let (sender, receiver) = unbounded_channel();
+    (sender, Signals(receiver))
+}
+
+impl<E> Stream for Signals<E> {
+    type Item = E;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<E>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// What is drawn, and where.
+struct Screen {
+    run: String,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    follower: Follower,
+    snapshot: Snapshot,
+    sink: Sink,
+}
+
+enum Sink {
+    Live(Live<std::io::Stdout>),
+    Lines(Lines<std::io::Stdout>),
+}
+
+impl Screen {
+    fn new(global: &Global, run: String) -> Self {
+        let sink = if global.json {
+            Sink::Lines(Lines::new(std::io::stdout(), Form::Json))
+        } else if std::io::stdout().is_terminal() && !paint::dumb() {
+            Sink::Live(Live::new(std::io::stdout(), Paint::for_stdout(global.no_color)))
+        } else {
+            Sink::Lines(Lines::new(std::io::stdout(), Form::Text))
+        };
+        let inner = Inner {
+            follower: Follower::default(),
+            snapshot: Snapshot::default(),
+            sink,
+        };
+        Self {
+            run,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draws the next frame where there are frames. A view that cannot be written is no reason to stop a release.
+    fn redraw(&self, now: Timestamp) {
+        let mut inner = self.lock();
+        let Inner { sink, snapshot, .. } = &mut *inner;
+        if let Sink::Live(live) = sink {
+            let _ = live.draw(snapshot, now, Size::of_terminal());
+        }
+    }
+
+    fn say(&self, now: Timestamp, line: &str) {
+        let _ = match &mut self.lock().sink {
+            Sink::Live(live) => live.say(line),
+            Sink::Lines(lines) => lines.say(line, now),
+        };
+    }
+}
+
+impl<M: Follow> Observer<M> for Screen {
+    fn notice(&self, at: Timestamp, machine: &M, notice: &Notice<'_, M>) {
+        let mut inner = self.lock();
+        let Inner {
+            follower,
+            snapshot,
+            sink,
+        } = &mut *inner;
+        match notice {
+            Notice::Happened(event) => follower.heard::<M>(event),
+            Notice::Handled | Notice::Ended(_) => {
+                *snapshot = follower.look(machine, &self.run, at);
+                if let Sink::Lines(lines) = sink {
+                    let _ = lines.update(snapshot, at);
+                }
+            }
+            Notice::Issued(_) | Notice::Waiting(_) | Notice::Refused(_) => {}
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! How a run ended, with the reason: the last thing that is printed.
+
+use core::fmt::Write as _;
+
+use rollout_core::evidence::Evidence;
+use serde_json::{Value, json};
+
+use super::model::clock;
+use super::paint::{Colour, Paint};
+use crate::exit::Exit;
+
+/// An outcome, ready to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// The outcome's name, as the documentation has it: `RolledBack`.
+    pub(crate) name: &'static str,
+    /// The exit code.
+    pub(crate) exit: Exit,
+    /// What it means for the environment, one sentence.
+    pub(crate) summary: String,
+    /// Why, for every end but success.
+    pub(crate) why: Option<String>,
+    /// What it rests on.
+    pub(crate) evidence: Vec<Evidence>,
+    /// Plain facts: what each service serves.
+    pub(crate) facts: Vec<String>,
+    /// What to run next.
+    pub(crate) next: Vec<String>,
+    /// The whole outcome, for programs.
+    pub(crate) details: Value,
+}
+
+/// Lines of evidence that people see; the journal has all.
+const SHOWN: usize = 24;
+
+impl Report {
+    /// For people.
+    pub(crate) fn text(&self, paint: Paint) -> String {
+        let (mark, colour) = match self.exit {
+            Exit::Done => ("✓", Colour::Green),
+            Exit::Aborted | Exit::Superseded | Exit::Refused | Exit::Left => ("■", Colour::Yellow),
+            Exit::Failed | Exit::Usage | Exit::RolledBack | Exit::Stuck => ("✗", Colour::Red),
+        };
+        let mut out = String::new();
+        let head = paint.bold(colour, &format!("{mark} {}", self.name));
+        // Writing to a string cannot fail, here and below.
+        let _ = writeln!(out, "\n{head}: {}", self.summary);
+        if let Some(why) = &self.why {
+            let _ = writeln!(out, "  {} {why}", paint.strong("why     "));
+        }
+        self.evidence_text(paint, &mut out);
+        section(&mut out, paint, "now", &self.facts);
+        section(&mut out, paint, "next", &self.next);
+        out
+    }
+
+    fn evidence_text(&self, paint: Paint, out: &mut String) {
+        let skipped = self.evidence.len().saturating_sub(SHOWN);
+        let mut label = "evidence";
+        let mut subject = "";
+        for piece in self.evidence.iter().skip(skipped) {
+            let head = paint.strong(&format!("{label:8}"));
+            let _ = if piece.source == "log" && piece.subject == subject {
+                writeln!(
+                    out,
+                    "  {head}   {} {}",
+                    paint.colour(Colour::Grey, "│"),
+                    piece.detail
+                )
+            } else {
+                let from = format!("[{}, {}]", piece.source, clock(piece.at));
+                let name = last_part(&piece.subject);
+                writeln!(
+                    out,
+                    "  {head} {name}: {} {}",
+                    piece.detail,
+                    paint.colour(Colour::Grey, &from)
+                )
+            };
+            subject = &piece.subject;
+            label = "";
+        }
+        if skipped > 0 {
+            let _ = writeln!(out, "           … and {skipped} older pieces in the journal");
+        }
+    }
+
+    /// For programs: the last line of `--json`.
+    pub(crate) fn json(&self, run: &str, at: &str) -> Value {
+        json!({
+            "at": at,
+            "kind": "outcome",
+            "run": run,
+            "outcome": self.name,
+            "exit_code": self.exit.number(),
+            "summary": self.summary,
+            "why": self.why,
+            "evidence": self.evidence,
+            "next": self.next,
+            "details": self.details,
+        })
+    }
+}
+
+fn section(out: &mut String, paint: Paint, label: &str, lines: &[String]) {
+    for (index, line) in lines.iter().enumerate() {
+        let label = if index == 0 { label } else { "" };
+        let _ = writeln!(out, "  {} {line}", paint.strong(&format!("{label:8}")));
+    }
+}
+
+/// The part of an ARN that people know the thing by; another text as it is.
+fn last_part(subject: &str) -> &str {
+    if !subject.starts_with("arn:") {
+        return subject;
+    }
+    let resource = subject.splitn(6, ':').nth(5).unwrap_or(subject);
+    resource.rsplit_once('/').map_or(resource, |(_, last)| last)
+}
+
+#[cfg(test)]
+mod tests {
+    use rollout_core::time::Timestamp;
+
+    use super::*;
+
+    fn report() -> Report {
+        let task = "arn:aws:ecs:eu-central-1:444455556666:task/storefront-production/0f1e2d3c";
+        let piece = |source: &str, detail: &str| {
+            Evidence::new(Timestamp::from_millis(1_763_683_200_123), source, task, detail)
+        };
+        Report {
+            name: "RolledBack",
+            exit: Exit::RolledBack,
+            summary: "production serves what it served before, verified".to_owned(),
+            why: Some("service backend: 3 tasks stopped: essential container exited".to_owned()),
+            evidence: vec![
+                piece(
+                    "ecs:DescribeTasks",
+                    "Essential container in task exited; container app exited with 1",
+                ),
+                piece("log", "panic: no database"),
+            ],
+            facts: Vec::new(),
+            next: vec!["rollout status r-1".to_owned()],
+            details: Value::Null,
+        }
+    }
+
+    #[test]
+    fn a_failure_says_why_with_exit_code_and_log() {
+        assert_eq!(
+            report().text(Paint::plain()),
+            "\n✗ RolledBack: production serves what it served before, verified\n  \
+             why      service backend: 3 tasks stopped: essential container exited\n  \
+             evidence 0f1e2d3c: Essential container in task exited; container app exited with 1 [ecs:DescribeTasks, 2025-11-21T00:00:00Z]\n             \
+             │ panic: no database\n  \
+             next     rollout status r-1\n"
+        );
+    }
+
+    #[test]
+    fn the_json_form_has_the_exit_code() {
+        let value = report().json("r-1", "2025-11-21T00:00:00.123Z");
+        assert_eq!(value["exit_code"], 11);
+        assert_eq!(value["outcome"], "RolledBack");
+        assert_eq!(value["evidence"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn much_evidence_is_cut_for_people_only() {
+        let mut report = report();
+        report.evidence = vec![report.evidence[0].clone(); 40];
+        assert!(report.text(Paint::plain()).contains("16 older pieces"));
+        assert_eq!(
+            report.json("r", "t")["evidence"].as_array().map(Vec::len),
+            Some(40)
+        );
+    }
+}
