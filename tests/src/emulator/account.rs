@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::Credentials;
+use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
@@ -37,7 +38,13 @@ pub struct Account {
 impl Account {
     /// Signs in. The endpoints are those of the environment variables.
     pub async fn open(number: &str) -> Self {
+        let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(
+                aws_smithy_http_client::Builder::new()
+                    .tls_provider(tls)
+                    .build_https(),
+            )
             .region(Region::new(REGION))
             .credentials_provider(Credentials::new(number, "test", None, None, "emulator"))
             .load()
@@ -75,14 +82,11 @@ impl Account {
     /// A configuration for the adapters, and the calls that they then make.
     ///
     /// # Panics
-    /// When the SDK was built without an HTTP client.
+    /// When it was opened without an HTTP client, which it never is.
     #[must_use]
     pub fn recorded(&self) -> (SdkConfig, Calls) {
         let calls = Calls::default();
-        let client = self
-            .config
-            .http_client()
-            .expect("the feature default-https-client");
+        let client = self.config.http_client().expect("it was opened with one");
         let tap = Tap {
             client,
             calls: calls.clone(),

@@ -275,8 +275,7 @@ impl Site {
         let forward = Action::builder()
             .r#type(ActionTypeEnum::Forward)
             .target_group_arn(&target_group)
-            .build()
-            .expect("an action");
+            .build();
         elb.create_listener()
             .load_balancer_arn(balancer.load_balancer_arn.expect("an ARN"))
             .protocol(ProtocolEnum::Http)
