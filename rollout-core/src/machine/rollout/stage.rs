@@ -13,7 +13,7 @@ use crate::machine::deployment::{self, Deployment, Target};
 use crate::machine::gate::Gate;
 use crate::machine::task::OneOff;
 use crate::machine::unwind::{self, Unwind};
-use crate::machine::{Machine, unwind::start};
+use crate::machine::{Effect as _, Machine, unwind::start};
 use crate::plan::{CutoverPlan, GatePlan, RolloutPlan, ServicePlan, TaskPlan, When, step};
 use crate::probe::Subject;
 use crate::service::{Captured, Images, RevisionSpec, TaskSpec};
@@ -77,7 +77,11 @@ fn after(
     go_on: GoOn,
 ) -> (State, Vec<Effect>) {
     let (state, more) = match work.settle(plan, now) {
-        Some(end) => stop(plan, work, end, now),
+        Some(end) => {
+            // A call that another step wanted to say again in the same breath: it is not said any more (I-14).
+            effects.retain(|effect| !effect.mutates());
+            stop(plan, work, end, now)
+        }
         None => go_on(plan, work, now),
     };
     effects.extend(more);
