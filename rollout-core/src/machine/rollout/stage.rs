@@ -9,6 +9,7 @@ use super::{Action, Effect, End, Event, Outcome, State, Superseding};
 use crate::evidence::{Cause, Reason};
 use crate::id::{RepositoryName, ServiceName, StepId};
 use crate::image::ImageRef;
+use crate::machine::Effect as _;
 use crate::machine::cutover::{self, Cutover, Goal};
 use crate::machine::deployment::{self, Deployment, Target};
 use crate::machine::gate::Gate;
@@ -76,7 +77,11 @@ fn after(
     go_on: GoOn,
 ) -> (State, Vec<Effect>) {
     let (state, more) = match work.settle(plan, now) {
-        Some(end) => stop(plan, work, end, now),
+        Some(end) => {
+            // A call that another step wanted to say again in the same breath: it is not said any more (I-14).
+            effects.retain(|effect| !effect.mutates());
+            stop(plan, work, end, now)
+        }
         None => go_on(plan, work, now),
     };
     effects.extend(more);
