@@ -10,7 +10,9 @@ use aws_sdk_ecs::types::{
     DeploymentConfiguration, KeyValuePair, LaunchType, LoadBalancer, LogConfiguration, LogDriver,
     NetworkConfiguration, NetworkMode, PortMapping, Service, Task,
 };
-use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, ProtocolEnum, TargetTypeEnum};
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, ProtocolEnum, TargetDescription, TargetTypeEnum,
+};
 use rollout_core::id::{ImageDigest, ServiceName};
 use serde_json::{Value, json};
 
@@ -290,6 +292,22 @@ impl Site {
         }
     }
 
+    /// A load balancer in front of a machine that was there before any of this.
+    ///
+    /// # Panics
+    /// When the emulator does not make it.
+    pub async fn old_balancer(&self, name: &str) -> Balancer {
+        let balancer = self.balancer(name).await;
+        let machine = TargetDescription::builder().id("10.0.0.9").port(PORT).build();
+        let register = self
+            .account
+            .elb
+            .register_targets()
+            .target_group_arn(&balancer.target_group);
+        register.targets(machine).send().await.expect("RegisterTargets");
+        balancer
+    }
+
     /// A service with the circuit breaker and its rollback switched on, settled on a revision.
     ///
     /// # Panics
@@ -337,7 +355,9 @@ impl Site {
                 DeploymentConfiguration::builder()
                     .deployment_circuit_breaker(breaker)
                     .minimum_healthy_percent(100)
-                    .maximum_percent(200)
+                    // Room for three sets. With two MiniStack gets stuck when a deployment replaces one whose tasks are
+                    // still on their way: it makes no room, and does not look again when they fail.
+                    .maximum_percent(400)
                     .build(),
             )
             .send()

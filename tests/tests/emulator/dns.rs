@@ -42,19 +42,22 @@ fn values(ttl: u32, value: &str) -> RecordData {
     }
 }
 
-/// Somebody changes the record between our read and our write.
-pub(crate) async fn a_stale_batch() {
-    let Here { zone, key, wired } = here().await;
-    let ctx = OpContext {
+fn ctx() -> OpContext {
+    OpContext {
         run: id("r-stale"),
         step: id("dns/api"),
         attempt: 1,
         generation: Generation(1),
         deadline: Timestamp::MAX,
-    };
-    let dns = &wired.ports.dns;
-    let seen = dns.snapshot(&ctx, &zone.id, &key).await.expect("a snapshot");
-    zone.upsert(&key, 2, "theirs.example.net").await;
+    }
+}
+
+/// Reads a record, lets somebody else write it, and then writes what the read allowed.
+async fn overtaken(here: &Here, key: &RecordKey) {
+    let Here { zone, wired, .. } = here;
+    let (ctx, dns) = (ctx(), &wired.ports.dns);
+    let seen = dns.snapshot(&ctx, &zone.id, key).await.expect("a snapshot");
+    zone.upsert(key, 2, "theirs.example.net").await;
     let ours = Record {
         key: key.clone(),
         weight: None,
@@ -68,15 +71,24 @@ pub(crate) async fn a_stale_batch() {
 
     let refused = dns.apply(&ctx, &batch).await.expect_err("a stale batch");
 
-    assert_eq!(
-        (refused.kind, refused.applied),
-        (ErrorKind::Conflict, Applied::No),
-        "{refused:?}"
-    );
+    let (kind, applied) = (refused.kind, refused.applied);
+    assert_eq!((kind, applied), (ErrorKind::Conflict, Applied::No), "{refused:?}");
     let now = zone.read(key.name.as_str(), "CNAME").await;
     assert_eq!(now, Some((2, vec!["theirs.example.net".to_owned()])));
     // The marker was in the same batch: all or nothing.
-    assert_eq!(zone.marker(&key).await, None);
+    assert_eq!(zone.marker(key).await, None);
+}
+
+/// Somebody changes the record between our read and our write.
+pub(crate) async fn a_stale_batch() {
+    let here = here().await;
+    overtaken(&here, &here.key).await;
+}
+
+/// Somebody makes the record that we saw missing.
+pub(crate) async fn a_record_that_came_first() {
+    let here = here().await;
+    overtaken(&here, &here.zone.cname("new")).await;
 }
 
 /// There and back, each a compare-and-set with a marker of its own.

@@ -16,7 +16,8 @@ pub(crate) async fn a_manual_rollback() {
     let backend = world.app("backend").await;
     let zone = Zone::create(&world.production.account, &world.tag).await;
     let key = zone.cname("api");
-    zone.upsert(&key, 1, "old.example.net").await;
+    let old = world.production.old_balancer(&format!("{}-old", world.tag)).await;
+    zone.upsert(&key, 1, &old.dns).await;
     let mut draft = world.draft();
     draft.services.push(world.plan_for(&backend, &[]));
     draft.cutovers.push(CutoverPlan {
@@ -59,7 +60,7 @@ pub(crate) async fn a_manual_rollback() {
     );
     world.assert_serves_old(&backend).await;
     let record = zone.read(key.name.as_str(), "CNAME").await;
-    assert_eq!(record, Some((1, vec!["old.example.net".to_owned()])));
+    assert_eq!(record, Some((1, vec![old.dns])));
     let marker = zone.marker(&key).await;
     assert_ne!(marker, released_marker);
     assert!(marker.is_some_and(|marker| marker.ends_with(&format!(" run={back}\""))));

@@ -22,6 +22,8 @@ use rollout_tests::emulator::Emulator;
 enum Needs {
     /// Route 53 alone.
     Records,
+    /// A Route 53 that refuses to delete a record by values that it does not have.
+    ExactDeletes,
     /// Tasks that follow their service.
     Deployments,
 }
@@ -30,7 +32,12 @@ impl Needs {
     /// Why this emulator cannot run it.
     fn missing(self, emulator: Emulator) -> Option<&'static str> {
         match (self, emulator) {
-            (Self::Records, _) | (Self::Deployments, Emulator::Ministack | Emulator::Localstack) => None,
+            (Self::Records, _)
+            | (Self::ExactDeletes, Emulator::Ministack)
+            | (Self::Deployments, Emulator::Ministack | Emulator::Localstack) => None,
+            (Self::ExactDeletes, Emulator::Localstack | Emulator::Moto) => {
+                Some("moto, and LocalStack with it, deletes a record whatever values the batch names")
+            }
             (Self::Deployments, Emulator::Moto) => Some("moto starts no task for a service"),
         }
     }
@@ -111,9 +118,15 @@ fn main() -> ExitCode {
         ),
         trial(
             emulator,
-            Needs::Records,
+            Needs::ExactDeletes,
             "a_stale_batch_is_a_conflict",
             dns::a_stale_batch,
+        ),
+        trial(
+            emulator,
+            Needs::Records,
+            "a_record_that_came_first_is_a_conflict",
+            dns::a_record_that_came_first,
         ),
         trial(
             emulator,
