@@ -3,7 +3,7 @@
 use super::work::{Child, Deployed, Work};
 use super::{End, Serving, StepState, Superseding};
 use crate::error::Applied;
-use crate::evidence::Reason;
+use crate::evidence::{Evidence, Reason};
 use crate::id::{DeploymentId, ServiceName, StepId, TaskDefinitionArn, TaskName};
 use crate::machine::unwind::{Item, Undo};
 use crate::machine::{Machine, cutover, deployment, gate, promotion, task};
@@ -20,7 +20,7 @@ impl Work {
             let Some(child) = self.children.remove(&step) else {
                 continue;
             };
-            match self.booked(plan, &step, child) {
+            match self.booked(plan, &step, child, now) {
                 Booked::Open(child) => {
                     self.children.insert(step, child);
                 }
@@ -38,7 +38,7 @@ impl Work {
         end
     }
 
-    fn booked(&mut self, plan: &RolloutPlan, step: &StepId, child: Child) -> Booked {
+    fn booked(&mut self, plan: &RolloutPlan, step: &StepId, child: Child, now: Timestamp) -> Booked {
         match child {
             Child::Image(machine) => match machine.outcome() {
                 None => Booked::Open(Child::Image(machine)),
@@ -54,8 +54,15 @@ impl Work {
             },
             Child::Gate(machine) => match machine.outcome() {
                 None => Booked::Open(Child::Gate(machine)),
-                Some(gate::Outcome::Passed { evidence, .. }) => {
+                Some(gate::Outcome::Passed {
+                    evidence,
+                    would_have_failed,
+                }) => {
                     self.evidence.extend(evidence);
+                    self.evidence.extend(would_have_failed.iter().map(|probe| {
+                        let detail = format!("dry run: probe {probe} would have failed the gate");
+                        Evidence::new(now, "gate", step.as_str(), detail)
+                    }));
                     self.gates.insert(step.clone());
                     Booked::Done
                 }
