@@ -148,25 +148,7 @@ impl Run {
             return;
         };
         let before = &self.records[..end];
-        let changed = |name: Option<&str>| -> Timestamp {
-            let of_service = |record: &&Entry| match &record.body {
-                Body::Happened {
-                    event:
-                        Event::Deployment {
-                            step,
-                            event: deployment::Event::Updated(_),
-                        },
-                    ..
-                } => name.is_none_or(|name| step.as_str() == format!("service/{name}")),
-                _ => false,
-            };
-            before
-                .iter()
-                .filter(of_service)
-                .map(|record| record.at)
-                .max()
-                .unwrap_or(Timestamp::MAX)
-        };
+        let changes = changes(before);
         let services = plan.services.iter();
         let of_services = services.flat_map(|s| s.gates.iter().map(move |gate| (Some(&s.name), gate)));
         let all = of_services.chain(plan.gates.iter().map(|gate| (None, gate)));
@@ -174,7 +156,7 @@ impl Run {
         for (service, gate) in all {
             let (of, since) = (
                 step::gate(service, &gate.name),
-                changed(service.map(|s| s.as_str())),
+                changed(&changes, u64::MAX, service.map(|s| s.as_str())),
             );
             for probe in &gate.probes {
                 let passed = |record: &&Entry| match &record.body {
@@ -189,7 +171,7 @@ impl Run {
                         *step == of
                             && *name == probe.name
                             && sample.verdict == Verdict::Pass
-                            && sample.at >= since
+                            && since.is_some_and(|since| sample.at >= since)
                     }
                     _ => false,
                 };
@@ -200,6 +182,26 @@ impl Run {
                         probe.name
                     ));
                 }
+            }
+        }
+        let wanted = truth::after(&self.script.world, &plan).images;
+        for record in before {
+            let Body::Issued { effect } = &record.body else {
+                continue;
+            };
+            let Action::Gate(gate::Effect::TakeSample(request)) = &effect.action else {
+                continue;
+            };
+            let subject = &request.subject;
+            let service = subject.service.as_ref().map(|name| name.as_str());
+            if changed(&changes, record.seq, service).is_none_or(|since| subject.changed_at < since) {
+                found.push(format!("I-7: {} judges from before the change", effect.step));
+            }
+            if service.is_some_and(|name| !subject.images.values().eq([&wanted[name]])) {
+                found.push(format!(
+                    "I-8: {} judges other images: {:?}",
+                    effect.step, subject.images
+                ));
             }
         }
         self.problems.extend(found);
@@ -228,6 +230,34 @@ impl Run {
             }
         }
     }
+}
+
+/// A change of a service: the record's number, the moment, the step.
+type Change<'a> = (u64, Timestamp, &'a str);
+
+/// Every change of a service, in order.
+fn changes(records: &[Entry]) -> Vec<Change<'_>> {
+    fn change(record: &Entry) -> Option<Change<'_>> {
+        match &record.body {
+            Body::Happened {
+                event:
+                    Event::Deployment {
+                        step,
+                        event: deployment::Event::Updated(_),
+                    },
+                ..
+            } => Some((record.seq, record.at, step.as_str())),
+            _ => None,
+        }
+    }
+    records.iter().filter_map(change).collect()
+}
+
+/// When this service, or any when none is named, was last changed before a record.
+fn changed(changes: &[Change<'_>], before: u64, service: Option<&str>) -> Option<Timestamp> {
+    let of = |step: &str| service.is_none_or(|name| step.strip_prefix("service/") == Some(name));
+    let earlier = changes.iter().filter(|(seq, _, step)| *seq < before && of(step));
+    earlier.map(|(_, at, _)| *at).max()
 }
 
 /// Whether a record of the journal issues a change that makes a DNS record say what the plan wants.

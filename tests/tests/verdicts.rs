@@ -7,8 +7,10 @@ use core::time::Duration;
 
 use rollout_core::evidence::{Cause, Reason, StuckReason};
 use rollout_core::id::{ImageDigest, RepositoryName};
-use rollout_core::machine::rollout::{Outcome, Superseding};
-use rollout_core::plan::Draft;
+use rollout_core::journal::Body;
+use rollout_core::machine::cutover;
+use rollout_core::machine::rollout::{Event, Outcome, Superseding};
+use rollout_core::plan::{Draft, step};
 use rollout_core::service::ServiceStatus;
 use rollout_sim::{Incident, When, World};
 use rollout_tests::run::{Finished, run, storefront};
@@ -102,6 +104,49 @@ fn stable_is_released() {
         assert!(serving.images.values().all(|shown| *shown == wanted.images[name]));
     }
     assert_eq!(records.len(), 2);
+    assert_drained(&finished);
+}
+
+/// I-24: the second record's old side was seen to be at or under the plan's level, for the plan's time.
+fn assert_drained(finished: &Finished) {
+    let plan = finished.machine.plan();
+    let drains = plan
+        .cutovers
+        .iter()
+        .filter_map(|cutover| Some((cutover, cutover.drain.as_ref()?)));
+    let mut checked = 0;
+    for (cutover, drain) in drains {
+        let of = step::cutover(&cutover.key);
+        let samples = finished.records.iter().filter_map(|record| match &record.body {
+            Body::Happened {
+                event:
+                    Event::Cutover {
+                        step,
+                        event: cutover::Event::OldTrafficSeen(seen),
+                    },
+                ..
+            } if *step == of => Some(seen),
+            _ => None,
+        });
+        let low: Vec<_> = samples
+            .rev()
+            .take_while(|seen| {
+                seen.requests_per_minute
+                    .is_some_and(|requests| requests <= drain.level)
+            })
+            .map(|seen| seen.at)
+            .collect();
+        let held = low
+            .first()
+            .zip(low.last())
+            .map(|(last, first)| last.since(*first));
+        assert!(
+            held.is_some_and(|held| held >= drain.hold),
+            "{of}: low for {held:?} only"
+        );
+        checked += 1;
+    }
+    assert_eq!(checked, 1, "the plan drains one record");
 }
 
 #[test]

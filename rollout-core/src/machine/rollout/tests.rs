@@ -337,6 +337,32 @@ fn nothing_goes_back_past_an_irreversible_migration() {
 }
 
 #[test]
+fn nothing_goes_back_past_a_migration_that_may_have_run() {
+    let mut run = Run::new(plan(false));
+    run.give(Event::Start);
+    while run.walk.machine.outcome().is_none() {
+        if run.flight.is_empty() {
+            run.now = run.now.max(run.walk.machine.deadline().expect("under way").at);
+            run.give(Event::Elapsed);
+            continue;
+        }
+        let effect = run.flight.remove(0);
+        // Whether it was started is never found out.
+        let lost = effect.step.as_str() == "task/migrate";
+        let event = run.answer(effect, if lost { Luck::LostAfter } else { Luck::Good });
+        run.give(event);
+    }
+    let outcome = run.walk.machine.outcome();
+    let Some(Outcome::Stuck(stuck)) = &outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(
+        stuck.reason,
+        crate::evidence::StuckReason::RollbackBlockedByMigration
+    );
+}
+
+#[test]
 fn another_account_is_refused_before_anything_else() {
     let plan = plan(true);
     let mut run = Run::new(plan.clone());
@@ -350,6 +376,42 @@ fn another_account_is_refused_before_anything_else() {
         panic!("{outcome:?}")
     };
     assert_eq!(why.cause, crate::evidence::Cause::IdentityMismatch);
+    run.check(&plan, &outcome);
+}
+
+/// Both services take the same repository and tag, each runs in the source what it resolved, and the tag moved in between.
+#[test]
+fn two_images_in_one_release_are_refused() {
+    let mut draft = Draft::from(plan(true));
+    let shared = draft.services[0].images.clone();
+    for (container, spec) in &mut draft.services[1].images {
+        spec.from = shared[container].from.clone();
+        spec.to = shared[container].to.clone();
+    }
+    let plan = RolloutPlan::check(draft).expect("valid");
+    let mut run = Run::new(plan.clone());
+    run.give(Event::Start);
+    while run.walk.machine.outcome().is_none() {
+        let effect = run.flight.remove(0);
+        let moved = effect.step.as_str() == "image/frontend/app";
+        let step = effect.step.clone();
+        let event = match &effect.action {
+            Action::Promotion(promotion::Effect::ResolveTag { .. }) if moved => Event::Promotion {
+                step,
+                event: promotion::Event::TagResolved(Some(crate::machine::world::digest("other"))),
+            },
+            Action::Promotion(promotion::Effect::ObserveSource { .. }) if moved => {
+                run.answer(effect, Luck::Bad)
+            }
+            _ => run.answer(effect, Luck::Good),
+        };
+        run.give(event);
+    }
+    let outcome = run.walk.machine.outcome().expect("refused");
+    assert!(
+        matches!(&outcome, Outcome::Refused { why } if why.cause == crate::evidence::Cause::TagMoved),
+        "{outcome:?}"
+    );
     run.check(&plan, &outcome);
 }
 
