@@ -1,17 +1,17 @@
 //! The ports of `rollout-core` on AWS. Every feature is one AWS service; none is on by default.
 //!
-//! | feature | AWS service | gives | port |
-//! |---|---|---|---|
-//! | `sts` | STS | `sts::IdentityGuard` | guards every adapter that changes something |
-//! | `ecr` | ECR | `ecr::EcrPromotion` | `ImagePromotion` |
-//! | `ecs` (brings `sts`) | ECS | `ecs::EcsEnvironment`, `ecs::EcsRollback` | `Environment`, `Rollback` |
-//! | `logs` | CloudWatch Logs | log tail of failed tasks | part of `Environment` |
-//! | `elbv2` | ELBv2 | target health | `HealthGate` |
-//! | `cloudwatch` | CloudWatch | alarms | `HealthGate` |
-//! | `route53` | Route 53 | records as compare-and-set | `DnsCutover` |
-//! | `probe` | none | HTTP probe | `HealthGate` |
-//! | `clock` | none | wall clock on Tokio's timer | `Clock` |
-//! | `full` | all of them | | |
+//! | feature | AWS service | gives | port | IAM actions |
+//! |---|---|---|---|---|
+//! | `sts` | STS | `sts::IdentityGuard` | guards every adapter that changes something | `sts::ACTIONS` |
+//! | `ecr` (brings `sts`) | ECR | `ecr::EcrPromotion` | `ImagePromotion` | `ecr::ACTIONS` |
+//! | `ecs` (brings `sts`) | ECS | `ecs::EcsEnvironment`, `ecs::EcsRollback` | `Environment`, `Rollback` | `ecs::ACTIONS` |
+//! | `logs` | CloudWatch Logs | log tail of failed and one-off tasks | part of `Environment` | `logs::ACTIONS` |
+//! | `elbv2` | ELBv2 | target health | `HealthGate` | see its module |
+//! | `cloudwatch` | CloudWatch | alarms | `HealthGate` | see its module |
+//! | `route53` | Route 53 | records as compare-and-set | `DnsCutover` | see its module |
+//! | `probe` | none | HTTP probe | `HealthGate` | none |
+//! | `clock` | none | wall clock on Tokio's timer | `Clock` | none |
+//! | `full` | all of them | | | |
 //!
 //! Each adapter's documentation lists the IAM actions that it needs; its `ACTIONS` constant lists them for programs.
 //!
@@ -67,6 +67,7 @@ pub mod resolve;
 pub mod route53;
 #[cfg(feature = "sts")]
 pub mod sts;
-#[cfg(all(test, feature = "sts"))]
+#[cfg(all(test, any(feature = "ecr", feature = "ecs")))]
+#[cfg_attr(not(feature = "ecs"), expect(dead_code, reason = "the other tests need less"))]
 mod testing;
 pub mod time;

@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+use http_body_util::Full;
 use rollout_core::context::OpContext;
 use rollout_core::id::Generation;
 use rollout_core::time::Timestamp;
@@ -144,7 +145,9 @@ impl HttpConnector for Aws {
 }
 
 fn respond(status: u16, body: String) -> HttpConnectorFuture {
-    let mut response = HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body));
+    // A stream and not bytes, as from a real connection: an interceptor that looks too early sees nothing.
+    let body = SdkBody::from_body_1_x(Full::from(body));
+    let mut response = HttpResponse::new(status.try_into().expect("a status"), body);
     response.headers_mut().insert("x-amzn-requestid", "request-1");
     HttpConnectorFuture::ready(Ok(response))
 }

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Take a release from staging to production, and trust what it says happened.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "rollout", version, about, after_help = AFTER_HELP, after_long_help = concat_help(), max_term_width = 110, propagate_version = false)]
+#[command(name = "rollout", version, after_help = AFTER_HELP, after_long_help = concat_help(), max_term_width = 110, propagate_version = false)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -63,7 +63,7 @@ pub(crate) struct Sim {
     /// The seed of a new simulated cloud. The same seed gives the same run.
     #[arg(long = "sim-seed", global = true, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Simulated seconds in one real second; 0 does not wait at all. On a terminal 20, elsewhere 0.
+    /// Simulated seconds in one real second; 0 does not wait at all. On a terminal 30, elsewhere 0.
     #[arg(long = "sim-speed", global = true, value_name = "N")]
     pub(crate) speed: Option<u32>,
     /// Forget the simulated cloud that is kept in the state directory, and begin with a new one.

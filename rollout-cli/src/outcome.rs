@@ -88,7 +88,9 @@ pub(crate) fn of_rollout(outcome: &Outcome, run: &RunId, target: &EnvironmentNam
                 LeftAt::Untouched => format!("nothing had been changed; {target} is as it was"),
                 LeftAt::LastKnownGood => format!("{target} serves what it served before, verified"),
             };
-            base("Aborted", Exit::Aborted, place)
+            let mut report = base("Aborted", Exit::Aborted, place);
+            report.next.push(format!("rollout status {run}"));
+            report
         }
         Outcome::Stuck(stuck) => of_stuck(base("Stuck", Exit::Stuck, String::new()), stuck),
     }

@@ -10,27 +10,46 @@ use serde::{Deserialize, Serialize};
 
 /// What a port can be asked for: one for each method of each port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each is named after the port's method")]
 pub enum Operation {
+    /// [`Environment::identity`](rollout_core::port::Environment::identity).
     Identity,
+    /// [`Environment::observe_service`](rollout_core::port::Environment::observe_service).
     ObserveService,
+    /// [`Environment::ensure_revision`](rollout_core::port::Environment::ensure_revision).
     EnsureRevision,
+    /// [`Environment::update_service`](rollout_core::port::Environment::update_service).
     UpdateService,
+    /// [`Environment::start_task`](rollout_core::port::Environment::start_task).
     StartTask,
+    /// [`Environment::observe_task`](rollout_core::port::Environment::observe_task).
     ObserveTask,
+    /// [`Environment::find_task`](rollout_core::port::Environment::find_task).
     FindTask,
+    /// [`Environment::stop_task`](rollout_core::port::Environment::stop_task).
     StopTask,
+    /// [`ImagePromotion::resolve`](rollout_core::port::ImagePromotion::resolve).
     Resolve,
+    /// [`ImagePromotion::copy`](rollout_core::port::ImagePromotion::copy).
     Copy,
+    /// [`ImagePromotion::read`](rollout_core::port::ImagePromotion::read).
     Read,
+    /// [`HealthGate::sample`](rollout_core::port::HealthGate::sample).
     Sample,
+    /// [`DnsCutover::snapshot`](rollout_core::port::DnsCutover::snapshot).
     Snapshot,
+    /// [`DnsCutover::check_target`](rollout_core::port::DnsCutover::check_target).
     CheckTarget,
+    /// [`DnsCutover::apply`](rollout_core::port::DnsCutover::apply).
     Apply,
+    /// [`DnsCutover::propagation`](rollout_core::port::DnsCutover::propagation).
     Propagation,
+    /// [`DnsCutover::ask_authoritative`](rollout_core::port::DnsCutover::ask_authoritative).
     AskAuthoritative,
+    /// [`DnsCutover::old_traffic`](rollout_core::port::DnsCutover::old_traffic).
     OldTraffic,
+    /// [`Rollback::capture`](rollout_core::port::Rollback::capture).
     Capture,
+    /// [`Rollback::restore`](rollout_core::port::Rollback::restore).
     Restore,
 }
 

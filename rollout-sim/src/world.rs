@@ -2,15 +2,15 @@
 
 use core::time::Duration;
 
-use rollout_core::dns::{Record, RecordKey};
+use rollout_core::dns::{Record, RecordData, RecordKey};
 use rollout_core::id::{EnvironmentName, ImageDigest, ImageTag, RepositoryName, ServiceName, ZoneId};
-use rollout_core::service::ServiceObservation;
+use rollout_core::service::{Images, ServiceObservation};
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::AlarmState;
 use crate::behaviour::Behaviour;
-use crate::builder::WorldBuilder;
+use crate::builder::{WorldBuilder, name_of_balancer};
 use crate::dns::Zone;
 use crate::ecs::Environment;
 use crate::faults::{Calls, Fault};
@@ -145,6 +145,15 @@ impl World {
         Ok(self.env(environment)?.observe(self.now(), &name))
     }
 
+    /// The images of a service's running tasks, task by task. Cheaper than [`World::service`], to be asked often.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such service.
+    pub fn running(&self, environment: &str, service: &str) -> Result<Vec<&Images>, Unknown> {
+        let index = self.service_index(environment, service)?;
+        Ok(self.env(environment)?.running_images(index).collect())
+    }
+
     /// A zone's record, as the control plane has it.
     ///
     /// # Errors
@@ -254,6 +263,22 @@ impl World {
         let index = self.service_index(environment, service)?;
         let group = env.services[index as usize].group;
         Ok(group.map(|g| env.groups[g as usize].arn.clone()))
+    }
+
+    /// What an alias record says that points at a load balancer.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such load balancer.
+    pub fn alias_to(&self, environment: &str, balancer: &str) -> Result<RecordData, Unknown> {
+        let env = self.env(environment)?;
+        let name = name_of_balancer(balancer, environment, &env.region);
+        let missing = || Unknown::LoadBalancer(balancer.to_owned());
+        let (_, found) = self.balancer(&name).ok_or_else(missing)?;
+        Ok(RecordData::Alias {
+            target: found.dns_name.clone(),
+            zone: found.zone.clone(),
+            evaluate_target_health: true,
+        })
     }
 
     /// Plans an incident.

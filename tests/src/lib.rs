@@ -1,4 +1,9 @@
-//! Tests across crates. The library is empty but for what the documents show.
+//! Tests across crates: whole rollouts on the simulated cloud. The library is what the test files share.
+
+pub mod run;
+pub mod script;
+pub mod truth;
+pub mod watch;
 
 /// README's example, compiled and run by `cargo test --doc`.
 #[cfg(doctest)]

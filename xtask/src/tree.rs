@@ -104,7 +104,7 @@ fn is_impure(name: &str) -> bool {
 fn tree(root: &Path, package: &str, features: &[&str]) -> Result<BTreeSet<String>> {
     let text = output(
         cargo(root)
-            .args(["tree", "--locked", "--package", package])
+            .args(["tree", "--locked", "--color", "never", "--package", package])
             .args(features)
             .args(["--edges", "normal", "--target", "all"])
             .args(["--prefix", "none", "--format", "{p}"]),

@@ -64,7 +64,10 @@ impl Registry {
     }
 
     /// Whether a manifest or index is there, with these bytes.
-    pub(crate) async fn has(&self, repository: &RepositoryName, digest: &ImageDigest) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// What ECR says; a repository that does not exist is [`ErrorKind::NotFound`].
+    pub async fn has(&self, repository: &RepositoryName, digest: &ImageDigest) -> Result<bool, Error> {
         let found = self.by_digest(repository, digest).await?;
         Ok(found.is_some_and(|found| &found.digest == digest))
     }

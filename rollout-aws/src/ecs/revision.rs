@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_sdk_ecs::types::{LogDriver, TaskDefinition, TaskDefinitionField};
+#[cfg(feature = "logs")]
+use aws_sdk_ecs::types::{LogConfiguration, LogDriver};
+use aws_sdk_ecs::types::{TaskDefinition, TaskDefinitionField};
 use rollout_core::context::OpContext;
 use rollout_core::error::{Applied, Error, ErrorKind};
 use rollout_core::id::{ContainerName, ImageDigest, TaskDefinitionArn};
@@ -30,17 +32,16 @@ pub(super) struct Revision {
 pub(super) struct Known {
     pub(super) essential: bool,
     /// The image as the revision names it.
+    #[cfg(feature = "ecr")]
     pub(super) image: String,
     /// The digest in the image's name.
     pub(super) pin: Option<ImageDigest>,
+    #[cfg(feature = "logs")]
     pub(super) log: Option<LogStream>,
 }
 
 /// Where the `awslogs` driver writes.
-#[cfg_attr(
-    not(feature = "logs"),
-    expect(dead_code, reason = "read by the log tail only")
-)]
+#[cfg(feature = "logs")]
 #[derive(Clone, Debug)]
 pub(super) struct LogStream {
     pub(super) group: String,
@@ -58,29 +59,34 @@ impl Revision {
     }
 }
 
+#[cfg(feature = "logs")]
+fn log_stream(log: &LogConfiguration) -> Option<LogStream> {
+    let option = |key| log.options().and_then(|options| options.get(key)).cloned();
+    if log.log_driver() != &LogDriver::Awslogs {
+        return None;
+    }
+    Some(LogStream {
+        group: option("awslogs-group")?,
+        region: option("awslogs-region"),
+        // Without a prefix the stream is named after a container id that nobody tells us.
+        prefix: option("awslogs-stream-prefix")?,
+    })
+}
+
 fn revision(definition: &TaskDefinition) -> Revision {
     let containers = definition
         .container_definitions()
         .iter()
         .filter_map(|container| {
-            let image = container.image().unwrap_or_default().to_owned();
+            let image = container.image().unwrap_or_default();
             let known = Known {
                 // The API's default (Amazon ECS API, "ContainerDefinition").
                 essential: container.essential().unwrap_or(true),
-                pin: template::pinned(&image),
-                image,
-                log: container.log_configuration().and_then(|log| {
-                    let option = |key| log.options().and_then(|options| options.get(key)).cloned();
-                    if log.log_driver() != &LogDriver::Awslogs {
-                        return None;
-                    }
-                    Some(LogStream {
-                        group: option("awslogs-group")?,
-                        region: option("awslogs-region"),
-                        // Without a prefix the stream is named after a container id that nobody tells us.
-                        prefix: option("awslogs-stream-prefix")?,
-                    })
-                }),
+                pin: template::pinned(image),
+                #[cfg(feature = "ecr")]
+                image: image.to_owned(),
+                #[cfg(feature = "logs")]
+                log: container.log_configuration().and_then(log_stream),
             };
             Some((ContainerName::new(container.name()?).ok()?, known))
         })

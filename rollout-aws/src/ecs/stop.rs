@@ -112,10 +112,12 @@ mod tests {
 
     #[test]
     fn every_documented_text_has_its_cause() {
+        // Code, reason of the task, reason of its container, what follows.
+        type Row<'a> = (Option<&'a str>, &'a str, Option<&'a str>, Option<Cause>);
         const EXITED: Option<&str> = Some("EssentialContainerExited");
         const START: Option<&str> = Some("TaskFailedToStart");
         const SCHEDULER: Option<&str> = Some("ServiceSchedulerInitiated");
-        let rows: &[(Option<&str>, &str, Option<&str>, Option<Cause>)] = &[
+        let rows: &[Row<'_>] = &[
             (
                 START,
                 "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref",

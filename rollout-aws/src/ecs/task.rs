@@ -160,7 +160,8 @@ impl EcsEnvironment {
         kind: Kind,
         logs: &mut usize,
     ) -> Result<Option<StoppedTask>, Error> {
-        let Some(stopped_at) = map::opt_time(task.stopped_at().or(task.execution_stopped_at())) else {
+        let Some(stopped_at) = map::opt_time(task.stopped_at().or_else(|| task.execution_stopped_at()))
+        else {
             return Ok(None);
         };
         let definition = task.task_definition_arn().unwrap_or_default();
@@ -193,7 +194,9 @@ impl EcsEnvironment {
             .containers
             .iter()
             .any(|container| container.exit_code.is_some());
-        if stopped.cause.is_none() || !ran {
+        // What a one-off task has to say is part of its result, also when it is good.
+        let told = stopped.cause.is_some() || kind == Kind::OneOff;
+        if !told || !ran {
             // Nothing more will come.
         } else if *logs > 0 {
             *logs = logs.saturating_sub(1);
@@ -213,7 +216,7 @@ impl EcsEnvironment {
         Ok(Some(stopped))
     }
 
-    /// The last lines of the container that failed first in the revision's order of names. A log that cannot be read is
+    /// The last lines of the first container that has any: those that failed come first, the essential ones before the others. A log that cannot be read is
     /// said so in its place: it must not hide why the task stopped.
     #[cfg(feature = "logs")]
     async fn log_tail(&self, task: &StoppedTask, revision: Option<&Revision>) -> Vec<String> {
@@ -221,12 +224,14 @@ impl EcsEnvironment {
             return Vec::new();
         };
         let id = template::short(task.task.as_str());
-        let mut candidates: Vec<_> = task
-            .containers
-            .iter()
-            .filter(|c| c.exit_code != Some(0))
-            .collect();
-        candidates.sort_by_key(|container| (!container.essential, container.exit_code.is_none()));
+        let mut candidates: Vec<_> = task.containers.iter().collect();
+        candidates.sort_by_key(|container| {
+            (
+                container.exit_code == Some(0),
+                !container.essential,
+                container.exit_code.is_none(),
+            )
+        });
         for container in candidates {
             let Some(log) = revision
                 .container(&container.name)

@@ -264,7 +264,7 @@ pub(super) fn same_content(sent: &Value, registered: &Value, registered_tags: &V
         })
     };
     let theirs = tags(registered_tags);
-    let ours = sent.get("tags").map_or_else(Vec::new, |own| tags(own));
+    let ours = sent.get("tags").map_or_else(Vec::new, tags);
     ours.iter().all(|tag| theirs.contains(tag)) && normal(sent) == normal(registered)
 }
 

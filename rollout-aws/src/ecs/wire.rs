@@ -69,7 +69,7 @@ impl Intercept for AsIs {
         Ok(())
     }
 
-    /// Not before: until the answer is deserialised its body is a stream that nobody has read.
+    // Not before: until then the body is a stream that nobody has read (it is bytes only where a test says so).
     fn read_after_deserialization(
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,

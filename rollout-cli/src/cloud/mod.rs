@@ -26,6 +26,10 @@ impl Cloud {
     ///
     /// # Errors
     /// When it cannot be made from the configuration, or this program was built without it.
+    #[cfg_attr(
+        not(feature = "aws"),
+        expect(clippy::unused_async, reason = "opening AWS reads its configuration")
+    )]
     pub(crate) async fn open(
         global: &Global,
         config: &Config,

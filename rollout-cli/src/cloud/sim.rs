@@ -20,7 +20,7 @@ use crate::runs::Runs;
 use crate::view::paint;
 
 /// Simulated seconds in a real one, where people watch.
-const WATCHED: u32 = 20;
+const WATCHED: u32 = 30;
 
 /// An open simulated cloud.
 pub(crate) struct Sim {

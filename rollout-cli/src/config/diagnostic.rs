@@ -51,7 +51,7 @@ impl Source {
         for (number, line) in self.text.split_inclusive('\n').enumerate() {
             if number + 1 == place.line {
                 let inside = line.char_indices().nth(place.column.saturating_sub(1));
-                return start + inside.map_or(line.trim_end().len(), |(at, _)| at);
+                return start + inside.map_or_else(|| line.trim_end().len(), |(at, _)| at);
             }
             start += line.len();
         }

@@ -216,10 +216,8 @@ impl<'a> Shape<'a> {
                 right = self.wrong(&format!("unknown key `{key}`"), help);
             }
         }
-        if !object
-            .get("family")
-            .is_some_and(|f| f.as_str().is_some_and(|f| !f.is_empty()))
-        {
+        let family = object.get("family").and_then(Json::as_str).unwrap_or_default();
+        if family.is_empty() {
             right = self.wrong(
                 "`family` is missing",
                 "add \"family\": \"…\", the name that its revisions share",

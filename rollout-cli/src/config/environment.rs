@@ -7,6 +7,13 @@ use super::reader::{Reader, Value};
 
 /// One environment.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "aws"),
+    expect(
+        dead_code,
+        reason = "a simulated cloud needs no registry, profile or addresses"
+    )
+)]
 pub(crate) struct Environment {
     pub(crate) name: EnvironmentName,
     /// The account that a call must reach; twelve digits.

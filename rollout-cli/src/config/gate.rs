@@ -120,7 +120,7 @@ fn probe(reader: &Reader<'_>) -> Option<ProbeSpec> {
     let alarms = matches!(target, Some(ProbeTarget::Alarms { .. }));
     let spec = ProbeSpec {
         name: name.as_ref()?.value.clone(),
-        target: target.clone()?,
+        target: target?,
         every: reader.duration("every", Duration::from_secs(10)),
         successes: at_least_one(reader, "successes", 3),
         failures: reader.number("failures", 2),
@@ -147,8 +147,11 @@ fn at_least_one(reader: &Reader<'_>, key: &'static str, default: u32) -> u32 {
     number
 }
 
+/// Reads the value of one kind of probe.
+type ReadTarget = fn(&Value<'_>) -> Option<ProbeTarget>;
+
 fn target(reader: &Reader<'_>) -> Option<ProbeTarget> {
-    let kinds: [(&'static str, fn(&Value<'_>) -> Option<ProbeTarget>); 4] = [
+    let kinds: [(&'static str, ReadTarget); 4] = [
         ("http", http),
         ("target_health", target_health),
         ("alarms", alarms),

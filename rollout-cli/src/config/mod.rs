@@ -135,13 +135,18 @@ fn read(reader: &Reader<'_>, file: &Path) -> Option<Loaded> {
         .required("promotion", "{ from = \"staging\", to = \"production\" }")
         .and_then(|v| v.table("[promotion]"));
     let promotion = promotion.and_then(|r| promotion_table(&r));
-    let dir = file.parent().unwrap_or(Path::new(""));
+    let dir = file.parent().unwrap_or_else(|| Path::new(""));
     let files = ecs::Files::new(dir);
     let (services, complete) = service::read_all(reader, &files, &names);
     let tasks = task::read_all(reader, &files, &names);
     let gates = gate::read_all(reader, "gates", "[[gates]]");
     let dns = dns::read_all(reader);
-    let (from, to, soak, services_at_once) = promotion?;
+    let Direction {
+        from,
+        to,
+        soak,
+        services_at_once,
+    } = promotion?;
     Some(Loaded {
         value: Config {
             file: file.to_path_buf(),
@@ -191,15 +196,33 @@ fn environments(reader: &Reader<'_>) -> (Vec<EnvironmentName>, BTreeMap<Environm
     (names, all)
 }
 
-type Direction = (At<EnvironmentName>, At<EnvironmentName>, Duration, u32);
+/// `[promotion]`, with the places that later checks need.
+struct Direction {
+    from: At<EnvironmentName>,
+    to: At<EnvironmentName>,
+    soak: Duration,
+    services_at_once: u32,
+}
 
 fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
     let from = reader.required("from", "\"staging\"").and_then(|v| v.parse());
     let to = reader.required("to", "\"production\"").and_then(|v| v.parse());
     let soak = reader.duration("soak", Duration::from_secs(3600));
-    let services_at_once = reader.number("services_at_once", 1);
+    let at_once = reader.value("services_at_once");
+    let services_at_once = at_once.as_ref().and_then(reader::Value::number).unwrap_or(1);
+    if let (Some(value), 0) = (&at_once, services_at_once) {
+        value.wrong(
+            "`services_at_once` is 0: no service could ever change",
+            "write 1 or more",
+        );
+    }
     reader.finish();
-    Some((from?, to?, soak, services_at_once))
+    Some(Direction {
+        from: from?,
+        to: to?,
+        soak,
+        services_at_once,
+    })
 }
 
 fn syntax(sink: &Sink, error: &toml::de::Error) -> Diagnostic {

@@ -228,28 +228,9 @@ impl ServiceBuilder {
         Ok(RevisionSpec { template, images })
     }
 
-    pub(super) fn build(self, k: &mut Kernel, env: &mut Environment) -> Result<(), BuildError> {
-        let name = ServiceName::new(self.name.as_str())?;
-        if env.service_index(&self.name).is_some() {
-            return Err(BuildError::Twice {
-                what: "service",
-                name: self.name,
-            });
-        }
-        let spec = self.revision(env)?;
-        let index = env.services.len() as u16;
-        let group = self.port.map(|port| {
-            env.groups.push(TargetGroup {
-                arn: self.target_group.unwrap_or_else(|| group_arn(env, &self.name)),
-                port,
-                checks: self.checks,
-                deregistration_delay: millis(self.deregistration_delay),
-                service: Some(index),
-                fixed: None,
-            });
-            env.groups.len() as u16 - 1
-        });
-        env.services.push(Service {
+    /// The service before its first deployment.
+    fn service(&self, name: ServiceName, group: Option<u16>) -> Service {
+        Service {
             name,
             status: Status::Active,
             desired: self.desired,
@@ -274,7 +255,34 @@ impl ServiceBuilder {
             steady: false,
             stalled: false,
             script: None,
+        }
+    }
+
+    pub(super) fn build(self, k: &mut Kernel, env: &mut Environment) -> Result<(), BuildError> {
+        let name = ServiceName::new(self.name.as_str())?;
+        if env.service_index(&self.name).is_some() {
+            return Err(BuildError::Twice {
+                what: "service",
+                name: self.name,
+            });
+        }
+        let spec = self.revision(env)?;
+        let index = env.services.len() as u16;
+        let group = self.port.map(|port| {
+            env.groups.push(TargetGroup {
+                arn: self
+                    .target_group
+                    .clone()
+                    .unwrap_or_else(|| group_arn(env, &self.name)),
+                port,
+                checks: self.checks,
+                deregistration_delay: millis(self.deregistration_delay),
+                service: Some(index),
+                fixed: None,
+            });
+            env.groups.len() as u16 - 1
         });
+        env.services.push(self.service(name, group));
         for host in self.hosts {
             env.hosts.insert(host.to_ascii_lowercase(), index);
         }

@@ -3,7 +3,7 @@
 use rollout_core::evidence::Evidence;
 use rollout_core::id::{DeploymentId, ServiceName};
 use rollout_core::service::{
-    Captured, DeploymentObservation, DeploymentRecord, DeploymentRole, RestorePoint, RolloutState,
+    Captured, DeploymentObservation, DeploymentRecord, DeploymentRole, Images, RestorePoint, RolloutState,
     RunningTask, ServiceObservation, ServiceStatus, Strategy,
 };
 use rollout_core::time::Timestamp;
@@ -75,6 +75,16 @@ impl Environment {
                 .map(|(at, text)| Evidence::new(*at, SOURCE, name.as_str(), text.as_str()))
                 .collect(),
         }
+    }
+
+    /// The images of a service's running tasks.
+    pub(crate) fn running_images(&self, service: u16) -> impl Iterator<Item = &Images> {
+        let tasks = self.services[service as usize]
+            .tasks
+            .iter()
+            .map(|id| &self.tasks[id]);
+        let running = tasks.filter(|t| t.phase == Phase::Running && t.why.is_none());
+        running.map(|t| &t.images)
     }
 
     fn show(&self, service: &Service, deployment: &Deployment) -> DeploymentObservation {

@@ -67,16 +67,22 @@ impl World {
                 verdict = worse(verdict, Verdict::Unknown);
                 continue;
             };
-            verdict = worse(
-                verdict,
-                match alarm.state {
-                    AlarmState::Ok => Verdict::Pass,
-                    AlarmState::Alarm => Verdict::Fail,
-                    AlarmState::InsufficientData => Verdict::Unknown,
-                },
-            );
+            let this = match alarm.state {
+                AlarmState::Ok => Verdict::Pass,
+                AlarmState::Alarm => Verdict::Fail,
+                AlarmState::InsufficientData => Verdict::Unknown,
+            };
+            // What is fine explains nothing beside what is not.
+            if this == Verdict::Pass && names.len() > 1 {
+                continue;
+            }
+            verdict = worse(verdict, this);
             let detail = format!("{} since {}: {}", alarm.state.name(), alarm.since, alarm.reason);
             evidence.push(Evidence::new(now, SOURCE, name.as_str(), detail));
+        }
+        if evidence.is_empty() {
+            let detail = format!("all {} alarms are OK", names.len());
+            evidence.push(Evidence::new(now, SOURCE, names.join(", "), detail));
         }
         Sample {
             at: now,

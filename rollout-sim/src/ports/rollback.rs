@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use rollout_core::context::OpContext;
-use rollout_core::error::{Error, ErrorKind};
+use rollout_core::error::Error;
 use rollout_core::id::{DeploymentId, ServiceName};
 use rollout_core::port::Rollback;
 use rollout_core::service::{Captured, DeploymentStarted, RestorePoint};
@@ -27,15 +27,7 @@ impl Rollback for Port {
     ) -> Result<DeploymentStarted, Error> {
         let operation = Operation::Restore;
         self.call(ctx, operation, point.service.as_str(), |world| {
-            let env = &world.environments[self.target as usize];
-            let held = env.revision(&point.task_definition);
-            if let Some((container, _)) = held.and_then(|(index, _)| env.pull_error(index, &point.images)) {
-                let text = format!(
-                    "the image of container {container} of {} is gone",
-                    point.task_definition
-                );
-                return Err(Error::new(ErrorKind::NotFound, operation.name(), text));
-            }
+            // Like UpdateService it does not look into the registry: tasks whose image is gone fail to start.
             update(
                 world,
                 self.target,

@@ -85,6 +85,9 @@ fn a_breaker_with_nothing_to_go_back_to_stalls() {
     let started = bench.update("2").expect("nobody else deploys");
     let failed = |s: &ServiceObservation| s.primary().is_some_and(|d| d.rollout == RolloutState::Failed);
     bench.until("fails", failed);
+    // What was on its way still comes up, and crashes.
+    bench.cloud.with(|w| w.pass(Duration::from_secs(60)));
+    let crashed = failures(&bench.see()).len();
     bench.cloud.with(|w| w.pass(Duration::from_secs(3_000)));
     let seen = bench.see();
     let ours = bench.deployment(&started);
@@ -97,6 +100,7 @@ fn a_breaker_with_nothing_to_go_back_to_stalls() {
         (0, 0),
         "it launches nothing any more"
     );
+    assert_eq!(failures(&seen).len(), crashed);
     assert_eq!(ours.record.expect("kept").status, RecordStatus::RollbackFailed);
     assert_eq!(seen.running, 3, "the old tasks go on");
 }

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use rollout_core::error::ErrorKind;
+use rollout_core::evidence::Cause;
 use rollout_core::service::{
     Captured, DeploymentRole, RecordStatus, RolloutState, ServiceStatus, StoppedTask,
 };
@@ -11,6 +12,7 @@ use rollout_core::service::{
 use crate::behaviour::Start;
 use crate::incident::{Incident, When};
 use crate::testkit::{Bench, REPOSITORY, ctx, world, world_with};
+use crate::{Span, Timing, World};
 
 use super::{failures, settled};
 
@@ -257,7 +259,7 @@ fn a_restore_point_is_what_completed_and_runs() {
 }
 
 #[test]
-fn a_restore_point_whose_image_is_gone_is_refused() {
+fn a_restore_point_whose_image_is_gone_is_not_captured_and_its_tasks_cannot_be_pulled() {
     let bench = Bench::new(world(22, Start::Ok));
     let name = "api".parse().expect("a name");
     let captured = pollster::block_on(bench.ports.rollback.capture(&ctx("c", 1), &name)).expect("it answers");
@@ -275,8 +277,11 @@ fn a_restore_point_whose_image_is_gone_is_refused() {
     let captured = pollster::block_on(bench.ports.rollback.capture(&ctx("c", 2), &name)).expect("it answers");
     assert!(matches!(captured, Captured::Nothing { why, .. } if why.contains("gone from the registry")));
     bench.update("2").expect("nobody else deploys");
-    let error = pollster::block_on(bench.ports.rollback.restore(&ctx("b", 1), &point, None));
-    assert_eq!(error.expect_err("its image is gone").kind, ErrorKind::NotFound);
+    let restored = pollster::block_on(bench.ports.rollback.restore(&ctx("b", 1), &point, None));
+    restored.expect("ECS does not ask the registry");
+    bench.until("unable to pull", |s| {
+        s.stopped.iter().any(|t| t.cause == Some(Cause::ImagePull))
+    });
 }
 
 proptest! {
@@ -308,4 +313,41 @@ proptest! {
         prop_assert_eq!(broken, None, "{} to {}", fewest, most);
         prop_assert_eq!(bench.see().running, desired);
     }
+}
+
+#[test]
+fn a_task_that_is_stopped_while_it_starts_does_not_go_on_starting() {
+    let timing = Timing {
+        provision: Span::secs(10, 10),
+        deprovision: Span::secs(30, 30),
+        schedule: Span::millis(100, 100),
+        ..Timing::default()
+    };
+    let mut world = World::builder(23)
+        .environment("prod", |e| {
+            e.timing(timing)
+                .image(REPOSITORY, "1")
+                .image(REPOSITORY, "2")
+                .service("api", |s| s.container("api", REPOSITORY, "1").desired(3))
+        })
+        .build()
+        .expect("well described");
+    let again = Incident::ForeignDeployer {
+        service: "api".into(),
+        image: None,
+    };
+    let when = When::deployment_of("api", Duration::from_secs(5));
+    world.schedule("prod", when, again).expect("it exists");
+    let bench = Bench::new(world);
+    let started = bench.update("2").expect("nobody else deploys");
+    let seen = bench.until("a task stops", |s| !s.stopped.is_empty());
+    let [task, ..] = &seen.stopped[..] else {
+        panic!("one has stopped")
+    };
+    assert_eq!(task.started_by.as_ref(), Some(&started.deployment));
+    let lived = task.stopped_at.since(started.created_at);
+    assert!(
+        lived >= Duration::from_secs(35),
+        "told to stop at five seconds, gone at {lived:?}"
+    );
 }

@@ -148,6 +148,7 @@ fn an_alias_has_no_ttl_to_lower_and_counts_as_60_seconds() {
     // No data is not zero: it is never drained, and the cutover says so.
     while hand.walk.machine.outcome().is_none() {
         hand.give(traffic(hand.now, None));
+        assert!(hand.walk.steps.len() < 500, "it never ends");
         if hand.walk.machine.outcome().is_none() {
             hand.elapse(Wait::Drain);
         }
@@ -167,6 +168,7 @@ fn a_record_that_says_it_already_is_only_verified() {
     hand.snapshot(new(), None);
     while hand.walk.machine.outcome().is_none() {
         hand.give(answers(hand.now, &[Some(false)]));
+        assert!(hand.walk.steps.len() < 500, "it never ends");
         if hand.walk.machine.outcome().is_none() {
             hand.elapse(Wait::Poll);
         }
@@ -257,6 +259,7 @@ fn a_change_that_is_never_insync_is_taken_back() {
     let mut pauses = Vec::new();
     let effects = loop {
         let before = hand.now;
+        assert!(pauses.len() < 50, "it never ends");
         hand.elapse(Wait::Propagation);
         pauses.push(hand.now - before);
         let effects = hand.give(PENDING);
@@ -559,6 +562,7 @@ fn a_restore_of_what_is_there_only_verifies_and_of_something_else_yields() {
     hand.snapshot(new(), None);
     while hand.walk.machine.outcome().is_none() {
         hand.give(check(hand.now, None));
+        assert!(hand.walk.steps.len() < 500, "it never ends");
         if hand.walk.machine.outcome().is_none() {
             hand.elapse(Wait::Retry);
         }
@@ -644,6 +648,7 @@ fn calls_that_keep_failing_end_it() {
         hand.give(error(ErrorKind::Throttled, Retry::Later, Applied::No));
         if hand.walk.machine.outcome().is_none() {
             let before = hand.now;
+            assert!(pauses.len() < 50, "it never ends");
             assert_eq!(hand.elapse(Wait::Retry), [read()]);
             pauses.push(hand.now - before);
         }

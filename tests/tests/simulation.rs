@@ -1,0 +1,323 @@
+//! Whole rollouts of the storefront, drawn from seeds: incidents, calls that go wrong, aborts. After every event and at
+//! every moment the invariants are checked; at the end the world is asked whether the outcome is true.
+//!
+//! ```sh
+//! cargo test --package rollout-tests --test simulation                        # 200 seeds
+//! ROLLOUT_SEEDS=20000 cargo test --release --package rollout-tests --test simulation
+//! ROLLOUT_SEED=17 cargo test --package rollout-tests --test simulation        # one, as a failure says
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rollout_core::journal::{Body, MemoryJournal, replay};
+use rollout_core::machine::rollout::{Action, Event, LeftAt, Outcome, Rollout, Superseding};
+use rollout_core::machine::{cutover, deployment, gate};
+use rollout_core::plan::{Draft, step};
+use rollout_core::probe::Verdict;
+use rollout_core::time::Timestamp;
+use rollout_sim::{Incident, SimCloud};
+use rollout_tests::run::{Abort, Entry, drive_by, fresh};
+use rollout_tests::script::Script;
+use rollout_tests::truth::{self, SERVICES, flaws};
+use rollout_tests::watch::Watch;
+
+/// One seed's run.
+struct Run {
+    script: Script,
+    cloud: SimCloud,
+    machine: Rollout,
+    records: Vec<Entry>,
+    outcome: Outcome,
+    problems: Vec<String>,
+}
+
+impl Run {
+    fn of(seed: u64) -> Self {
+        let script = Script::of(seed);
+        let cloud = SimCloud::new(script.world.clone());
+        let watch = Watch::new(&cloud, &script);
+        let mut machine = fresh(script.draft.clone());
+        let journal = MemoryJournal::new();
+        let abort = script.abort.map_or(Abort::never(), Abort::at);
+        let ended = drive_by(
+            &cloud,
+            Arc::new(watch.clone()),
+            &mut machine,
+            &journal,
+            abort,
+            &watch,
+        );
+        let outcome = ended.unwrap_or_else(|error| panic!("the driver stopped: {error:?}"));
+        let mut run = Self {
+            script,
+            cloud,
+            machine,
+            records: journal.records(),
+            outcome,
+            problems: watch.seen().problems.clone(),
+        };
+        run.check_truth();
+        run.check_gates();
+        run.check_replay(&watch.seen().samples);
+        run
+    }
+
+    fn problem(&mut self, text: impl Into<String>) {
+        self.problems.push(text.into());
+    }
+
+    /// The outcome against the world.
+    fn check_truth(&mut self) {
+        let world = self.cloud.world();
+        let excused = match &self.outcome {
+            Outcome::Released { .. } => self.script.meddled_with(),
+            _ => self.script.may_fail_going_back(),
+        };
+        let ours: Vec<&str> = SERVICES
+            .into_iter()
+            .filter(|name| !excused.contains(name))
+            .collect();
+        let mutating = world.calls().mutations().len();
+        let mut expected = match &self.outcome {
+            Outcome::Released { .. } => truth::after(&self.script.world, &self.script.draft),
+            _ => self.script.before.clone(),
+        };
+        if self.script.has_foreign_record() {
+            expected.records = truth::records(&world);
+        }
+        let mut found = Vec::new();
+        match &self.outcome {
+            Outcome::Released { .. } | Outcome::RolledBack { .. } => found = flaws(&world, &expected, &ours),
+            Outcome::Aborted {
+                left_at: LeftAt::LastKnownGood,
+            } => found = flaws(&world, &expected, &ours),
+            Outcome::Refused { .. }
+            | Outcome::Aborted {
+                left_at: LeftAt::Untouched,
+            } => {
+                if mutating > 0 {
+                    found.push(format!("I-1: {mutating} mutating calls"));
+                }
+            }
+            Outcome::Superseded { by } => found.extend(self.unfounded(by)),
+            Outcome::Stuck(stuck) => {
+                if stuck.next.is_empty() || stuck.text.is_empty() {
+                    found.push("I-13: stuck without words or a way out".to_owned());
+                }
+            }
+        }
+        let ended_well = match self.script.abort {
+            None => matches!(self.outcome, Outcome::Released { .. }),
+            Some(_) => matches!(
+                self.outcome,
+                Outcome::Released { .. } | Outcome::Aborted { .. } | Outcome::Stuck(_)
+            ),
+        };
+        let quiet =
+            self.script.incidents.is_empty() && self.script.faults.is_empty() && self.script.migration == 0;
+        if quiet && !ended_well {
+            found.push("nothing went wrong, and it did not end well".to_owned());
+        }
+        self.problems.extend(found);
+    }
+
+    /// Why nobody has superseded us.
+    fn unfounded(&self, by: &Superseding) -> Option<String> {
+        let (what, founded) = match by {
+            Superseding::Record(why) => (why.text.clone(), self.script.has_foreign_record()),
+            Superseding::Deployment(by) => {
+                let theirs = |incident: &Incident| match incident {
+                    // A platform that goes back while we have not written yet looks like another deployer.
+                    Incident::ForeignDeployer { service, .. }
+                    | Incident::PlatformRollsBackTo { service, .. } => *service == by.service.as_str(),
+                    _ => false,
+                };
+                let meant = self.script.incidents.iter().any(|(_, incident)| theirs(incident));
+                (format!("{by:?}"), meant)
+            }
+        };
+        (!founded).then(|| format!("superseded by nobody: {what}"))
+    }
+
+    /// I-7, from the journal: before the first record moves every probe of every gate has passed often enough, on
+    /// evidence from after the change.
+    fn check_gates(&mut self) {
+        let plan = self.script.draft.clone();
+        let Some(end) = self.records.iter().position(|record| swaps(&plan, record)) else {
+            return;
+        };
+        let before = &self.records[..end];
+        let changed = |name: Option<&str>| -> Timestamp {
+            let of_service = |record: &&Entry| match &record.body {
+                Body::Happened {
+                    event:
+                        Event::Deployment {
+                            step,
+                            event: deployment::Event::Updated(_),
+                        },
+                    ..
+                } => name.is_none_or(|name| step.as_str() == format!("service/{name}")),
+                _ => false,
+            };
+            before
+                .iter()
+                .filter(of_service)
+                .map(|record| record.at)
+                .max()
+                .unwrap_or(Timestamp::MAX)
+        };
+        let services = plan.services.iter();
+        let of_services = services.flat_map(|s| s.gates.iter().map(move |gate| (Some(&s.name), gate)));
+        let all = of_services.chain(plan.gates.iter().map(|gate| (None, gate)));
+        let mut found = Vec::new();
+        for (service, gate) in all {
+            let (of, since) = (
+                step::gate(service, &gate.name),
+                changed(service.map(|s| s.as_str())),
+            );
+            for probe in &gate.probes {
+                let passed = |record: &&Entry| match &record.body {
+                    Body::Happened {
+                        event:
+                            Event::Gate {
+                                step,
+                                event: gate::Event::Sampled { probe: name, sample },
+                            },
+                        ..
+                    } => {
+                        *step == of
+                            && *name == probe.name
+                            && sample.verdict == Verdict::Pass
+                            && sample.at >= since
+                    }
+                    _ => false,
+                };
+                let passes = before.iter().filter(passed).count();
+                if passes < probe.successes as usize {
+                    found.push(format!(
+                        "I-7: {passes} passes of {of}/{} before a record moved",
+                        probe.name
+                    ));
+                }
+            }
+        }
+        self.problems.extend(found);
+    }
+
+    /// I-17: the whole journal and prefixes of it lead to the machine as it was, however often.
+    fn check_replay(&mut self, samples: &[(usize, Rollout)]) {
+        let fresh = fresh(self.script.draft.clone());
+        for _ in 0..2 {
+            match replay(fresh.clone(), &self.records) {
+                Ok(again) if again.machine == self.machine && again.closed => {}
+                Ok(_) => self.problem("I-17: the replay is another machine"),
+                Err(diverged) => self.problem(format!("I-17: {diverged}")),
+            }
+        }
+        for (events, machine) in samples {
+            let is_event = |(_, record): &(usize, &Entry)| matches!(record.body, Body::Happened { .. });
+            let last = self.records.iter().enumerate().filter(is_event).nth(events - 1);
+            let end = last.map_or(0, |(at, _)| at + 1);
+            match replay(fresh.clone(), &self.records[..end]) {
+                Ok(again) if again.machine == *machine => {}
+                Ok(_) => self.problem(format!(
+                    "I-17: after {events} events the replay is another machine"
+                )),
+                Err(diverged) => self.problem(format!("I-17: after {events} events: {diverged}")),
+            }
+        }
+    }
+}
+
+/// Whether a record of the journal issues a change that makes a DNS record say what the plan wants.
+fn swaps(plan: &Draft, record: &Entry) -> bool {
+    let Body::Issued { effect } = &record.body else {
+        return false;
+    };
+    let Action::Cutover(cutover::Effect::Apply { batch }) = &effect.action else {
+        return false;
+    };
+    batch.creates().is_some_and(|created| {
+        let mut plans = plan.cutovers.iter();
+        plans.any(|plan| plan.key.same_as(&created.key) && plan.to.same_target(&created.data))
+    })
+}
+
+/// Prints how to see a failure again, whichever way the run failed.
+struct Command(u64);
+
+impl Drop for Command {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let seed = self.0;
+            eprintln!(
+                "\nseed {seed}: ROLLOUT_SEED={seed} cargo test --package rollout-tests --test simulation\n"
+            );
+        }
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
+    )
+}
+
+fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Released { .. } => "released",
+        Outcome::RolledBack { .. } => "rolled back",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Superseded { .. } => "superseded",
+        Outcome::Aborted {
+            left_at: LeftAt::Untouched,
+        } => "aborted, untouched",
+        Outcome::Aborted {
+            left_at: LeftAt::LastKnownGood,
+        } => "aborted, gone back",
+        Outcome::Stuck(_) => "stuck",
+    }
+}
+
+#[test]
+fn every_seed_ends_truthfully() {
+    let seeds = match number("ROLLOUT_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("ROLLOUT_SEEDS").unwrap_or(200),
+    };
+    let many = seeds.end - seeds.start >= 200;
+    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in seeds {
+        let _command = Command(seed);
+        let run = Run::of(seed);
+        let script = &run.script;
+        assert!(
+            run.problems.is_empty(),
+            "{:#?}\n{:?}\nincidents: {:?}\nfaults: {:?}\nabort: {:?}, migration: {}",
+            run.problems,
+            run.outcome,
+            script.incidents,
+            script.faults,
+            script.abort,
+            script.migration
+        );
+        *ends.entry(name(&run.outcome)).or_default() += 1;
+        if seed % 8 == 0 {
+            // I-32: the same seed is the same journal, byte for byte.
+            let bytes = |records: &[Entry]| serde_json::to_string(records).expect("plain data");
+            assert_eq!(
+                bytes(&run.records),
+                bytes(&Run::of(seed).records),
+                "I-32: another journal"
+            );
+        }
+    }
+    println!("{ends:?}");
+    assert!(
+        !many || ends.len() == 7,
+        "the seeds do not reach every end: {ends:?}"
+    );
+}

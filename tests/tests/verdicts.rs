@@ -1,0 +1,358 @@
+//! The eight scripts of goal P5 as whole rollouts of the storefront: each ends in the one right outcome, and the world is
+//! asked whether that is true.
+//!
+//! In seven of them it is the frontend that fails. The backend is done by then, so it has to go back as well.
+
+use core::time::Duration;
+
+use rollout_core::evidence::{Cause, Reason, StuckReason};
+use rollout_core::id::{ImageDigest, RepositoryName};
+use rollout_core::machine::rollout::{Outcome, Superseding};
+use rollout_core::plan::Draft;
+use rollout_core::service::ServiceStatus;
+use rollout_sim::{Incident, When, World};
+use rollout_tests::run::{Finished, run, storefront};
+use rollout_tests::truth::{self, SERVICES, after, before, flaws};
+
+const FRONTEND: &str = "frontend";
+/// What is not the frontend.
+const OTHERS: [&str; 2] = ["backend", "worker"];
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn world() -> World {
+    rollout_sim::storefront(5)
+}
+
+/// So long after the frontend's deployment has begun.
+fn meanwhile(world: &mut World, after: Duration, incident: Incident) {
+    world
+        .schedule("production", When::deployment_of(FRONTEND, after), incident)
+        .expect("it is there");
+}
+
+fn now(world: &mut World, incident: Incident) {
+    world
+        .schedule("production", When::After(Duration::ZERO), incident)
+        .expect("it is there");
+}
+
+fn crash() -> Incident {
+    Incident::CrashLoop {
+        service: FRONTEND.into(),
+        after: secs(2),
+        exit_code: 3,
+        log: vec!["API_URL is not set".into()],
+    }
+}
+
+/// A third image of the frontend, neither the new nor the old one.
+fn third(world: &mut World) -> (RepositoryName, ImageDigest) {
+    let name = "storefront/frontend";
+    let digest = world
+        .push_image("production", name, "2.3.1", "a hotfix")
+        .expect("it is there");
+    (name.parse().expect("a name"), digest)
+}
+
+/// The plan, so patient that the platform's verdict comes before ours.
+fn patient(world: &World) -> Draft {
+    let mut draft = storefront(world);
+    for service in &mut draft.services {
+        service.deployment.stopped_tasks = 50;
+    }
+    draft
+}
+
+fn rolled_back(finished: &Finished) -> &Reason {
+    match &finished.outcome {
+        Outcome::RolledBack { why, evidence } => {
+            assert!(!evidence.is_empty(), "verified on no evidence");
+            why
+        }
+        other => panic!("not rolled back: {other:#?}"),
+    }
+}
+
+fn told(why: &Reason) -> String {
+    let seen: Vec<String> = why.evidence.iter().map(|seen| seen.detail.clone()).collect();
+    format!("{why}\n{}", seen.join("\n"))
+}
+
+#[test]
+fn stable_is_released() {
+    let world = world();
+    let draft = storefront(&world);
+    let wanted = after(&world, &draft);
+    let finished = run(world, draft);
+    let Outcome::Released {
+        services, records, ..
+    } = &finished.outcome
+    else {
+        panic!("{:#?}", finished.outcome)
+    };
+    let world = finished.cloud.world();
+    assert_eq!(flaws(&world, &wanted, &SERVICES), Vec::<String>::new());
+    for name in SERVICES {
+        let serving = &services[&name.parse().expect("a name")];
+        let primary = truth::service(&world, name).primary().map(|d| d.id.clone());
+        assert_eq!(Some(&serving.deployment), primary.as_ref(), "{name}");
+        assert!(serving.images.values().all(|shown| *shown == wanted.images[name]));
+    }
+    assert_eq!(records.len(), 2);
+}
+
+#[test]
+fn failed_is_rolled_back_and_names_the_stopped_tasks() {
+    let mut world = world();
+    now(
+        &mut world,
+        Incident::NoRollback {
+            service: FRONTEND.into(),
+        },
+    );
+    meanwhile(&mut world, Duration::ZERO, crash());
+    let wanted = before(&world);
+    let draft = storefront(&world);
+    let finished = run(world, draft);
+
+    let why = rolled_back(&finished);
+    assert_eq!(why.cause, Cause::ContainerExited, "{why:#?}");
+    for part in [
+        "service/frontend",
+        "Essential container in task exited",
+        "exit code 3",
+        "API_URL is not set",
+    ] {
+        assert!(told(why).contains(part), "`{part}` is not told: {}", told(why));
+    }
+    assert_eq!(
+        flaws(&finished.cloud.world(), &wanted, &SERVICES),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn rolled_back_by_the_platform_is_rolled_back_and_no_success() {
+    let mut world = world();
+    meanwhile(&mut world, Duration::ZERO, crash());
+    let (wanted, draft) = (before(&world), patient(&world));
+    let finished = run(world, draft);
+
+    let why = rolled_back(&finished);
+    assert_eq!(why.cause, Cause::PlatformRolledBack, "{why:#?}");
+    assert!(
+        told(why).contains("Essential container in task exited"),
+        "{}",
+        told(why)
+    );
+    assert_eq!(
+        flaws(&finished.cloud.world(), &wanted, &SERVICES),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn failed_without_a_last_known_good_is_stuck() {
+    let mut world = world();
+    let old = truth::digest(&world, "production", FRONTEND, "2.3.0");
+    let (wanted, draft) = (before(&world), storefront(&world));
+    // A lifecycle rule has removed the image that still runs: neither the platform nor we could go back to it.
+    world
+        .expire_image("production", "storefront/frontend", &old)
+        .expect("it is there");
+    now(
+        &mut world,
+        Incident::NoRollbackTarget {
+            service: FRONTEND.into(),
+        },
+    );
+    meanwhile(&mut world, Duration::ZERO, crash());
+    let finished = run(world, draft);
+
+    let Outcome::Stuck(stuck) = &finished.outcome else {
+        panic!("{:#?}", finished.outcome)
+    };
+    assert_eq!(stuck.reason, StuckReason::NoLastKnownGood, "{stuck:#?}");
+    assert!(
+        stuck.text.contains(FRONTEND) && !stuck.next.is_empty(),
+        "{stuck:#?}"
+    );
+    let world = finished.cloud.world();
+    // What could go back went back, and the frontend's old tasks have not been touched.
+    assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());
+    let left = truth::service(&world, FRONTEND);
+    let old_tasks = left
+        .tasks
+        .iter()
+        .filter(|task| task.images.values().all(|shown| *shown == old));
+    assert_eq!(old_tasks.count(), 2, "{left:#?}");
+}
+
+#[test]
+fn rolled_back_to_a_third_revision_goes_on_to_the_last_known_good() {
+    let mut world = world();
+    let (wanted, draft) = (before(&world), storefront(&world));
+    let image = third(&mut world);
+    let service = FRONTEND.into();
+    meanwhile(
+        &mut world,
+        secs(12),
+        Incident::PlatformRollsBackTo { service, image },
+    );
+    let finished = run(world, draft);
+
+    let why = rolled_back(&finished);
+    assert_eq!(why.cause, Cause::PlatformRolledBack, "{why:#?}");
+    assert_eq!(
+        flaws(&finished.cloud.world(), &wanted, &SERVICES),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn stalled_for_a_while_is_rolled_back_for_its_deadline() {
+    let mut world = world();
+    let (wanted, draft) = (before(&world), storefront(&world));
+    meanwhile(
+        &mut world,
+        Duration::ZERO,
+        Incident::CapacityShort { lasts: secs(1_000) },
+    );
+    let finished = run(world, draft);
+
+    let why = rolled_back(&finished);
+    assert!(
+        matches!(why.cause, Cause::DeadlineExceeded | Cause::Placement),
+        "{why:#?}"
+    );
+    assert_eq!(
+        flaws(&finished.cloud.world(), &wanted, &SERVICES),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn stalled_for_good_is_stuck_and_says_that_going_back_failed_too() {
+    let mut world = world();
+    let (wanted, draft) = (before(&world), storefront(&world));
+    meanwhile(
+        &mut world,
+        Duration::ZERO,
+        Incident::Stall {
+            service: FRONTEND.into(),
+        },
+    );
+    let finished = run(world, draft);
+
+    let Outcome::Stuck(stuck) = &finished.outcome else {
+        panic!("{:#?}", finished.outcome)
+    };
+    assert_eq!(stuck.reason, StuckReason::RollbackFailed, "{stuck:#?}");
+    assert!(stuck.text.contains("was not done within"), "{stuck:#?}");
+    let world = finished.cloud.world();
+    assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());
+    // The platform does nothing any more, but what served goes on serving.
+    let left = truth::service(&world, FRONTEND);
+    let old = |task: &&rollout_core::service::RunningTask| {
+        task.images
+            .values()
+            .all(|shown| *shown == wanted.images[FRONTEND])
+    };
+    assert!(left.tasks.iter().any(|task| old(&task)), "{left:#?}");
+}
+
+#[test]
+fn replaced_by_another_deployer_is_superseded_and_names_the_deployment() {
+    let mut world = world();
+    let (wanted, draft) = (before(&world), storefront(&world));
+    let image = third(&mut world);
+    let theirs = image.1.clone();
+    let foreign = Incident::ForeignDeployer {
+        service: FRONTEND.into(),
+        image: Some(image),
+    };
+    meanwhile(&mut world, secs(9), foreign);
+    let finished = run(world, draft);
+
+    let Outcome::Superseded {
+        by: Superseding::Deployment(by),
+    } = &finished.outcome
+    else {
+        panic!("{:#?}", finished.outcome)
+    };
+    assert_eq!(by.service.as_str(), FRONTEND);
+    let mut world = finished.cloud.world();
+    assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());
+    let primary = truth::service(&world, FRONTEND).primary().map(|d| d.id.clone());
+    assert_eq!(
+        Some(&by.deployment),
+        primary.as_ref(),
+        "another deployment is named"
+    );
+    // We have yielded: theirs comes up undisturbed.
+    world.pass(secs(600));
+    assert_eq!(truth::flaw(&world, FRONTEND, &theirs), None);
+}
+
+#[test]
+fn deleted_is_stuck_for_a_foreign_change() {
+    let mut world = world();
+    let (wanted, draft) = (before(&world), storefront(&world));
+    meanwhile(
+        &mut world,
+        secs(9),
+        Incident::ServiceDeleted {
+            service: FRONTEND.into(),
+        },
+    );
+    let finished = run(world, draft);
+
+    let Outcome::Stuck(stuck) = &finished.outcome else {
+        panic!("{:#?}", finished.outcome)
+    };
+    assert_eq!(stuck.reason, StuckReason::ForeignChange, "{stuck:#?}");
+    assert!(
+        stuck.text.contains(FRONTEND) && !stuck.next.is_empty(),
+        "{stuck:#?}"
+    );
+    let world = finished.cloud.world();
+    assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());
+    assert_ne!(truth::service(&world, FRONTEND).status, ServiceStatus::Active);
+}
+
+/// The tests above rest on `flaws` finding what is wrong.
+#[test]
+fn every_flaw_is_found() {
+    let world = world();
+    let wanted = after(&world, &storefront(&world));
+    let found = flaws(&world, &wanted, &SERVICES);
+    assert_eq!(found.len(), 4, "three services and the records: {found:#?}");
+    assert_eq!(flaws(&world, &before(&world), &SERVICES), Vec::<String>::new());
+    let with = |incident: Incident| {
+        let (mut world, wanted) = (world.clone(), before(&world));
+        now(&mut world, incident);
+        world.pass(secs(1));
+        flaws(&world, &wanted, &SERVICES)
+    };
+    let service = || FRONTEND.to_owned();
+    for incident in [
+        Incident::ServiceDeleted { service: service() },
+        Incident::Scaled {
+            service: service(),
+            desired: 3,
+        },
+        Incident::Scaled {
+            service: service(),
+            desired: 0,
+        },
+        Incident::ForeignDeployer {
+            service: service(),
+            image: None,
+        },
+    ] {
+        assert_eq!(with(incident.clone()).len(), 1, "{incident:?}");
+    }
+}
