@@ -68,18 +68,13 @@ async fn main() -> Result<ExitCode, Failure> {
     let given: BTreeMap<String, String> = std::env::args()
         .skip(1)
         .filter_map(|argument| {
-            Some(
-                argument
-                    .split_once('=')
-                    .map(|(key, value)| (key.into(), value.into()))?,
-            )
+            let (key, value) = argument.split_once('=')?;
+            Some((key.to_owned(), value.to_owned()))
         })
         .collect();
     let take = |key: &str| {
-        given
-            .get(key)
-            .cloned()
-            .ok_or(format!("{key}=… is missing; the file's head shows all"))
+        let value = given.get(key).cloned();
+        value.ok_or_else(|| format!("{key}=… is missing; the file's head shows all"))
     };
     let release = Release {
         service: take("service")?,
@@ -103,7 +98,7 @@ async fn main() -> Result<ExitCode, Failure> {
 async fn side(profile: &str, text: &str) -> Result<Side, Failure> {
     let (account, cluster) = text
         .split_once('/')
-        .ok_or(format!("{profile}={text}: ACCOUNT/CLUSTER is wanted"))?;
+        .ok_or_else(|| format!("{profile}={text}: ACCOUNT/CLUSTER is wanted"))?;
     let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).profile_name(profile);
     Ok(Side {
         config: loader.load().await,
