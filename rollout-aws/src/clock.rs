@@ -54,11 +54,7 @@ mod tests {
         let clock = TokioClock(std::sync::Arc::new(|| Timestamp::from_millis(10_000)));
         let begun = tokio::time::Instant::now();
         clock.sleep_until(Timestamp::from_millis(9_000)).await;
-        assert_eq!(
-            begun.elapsed(),
-            Duration::from_millis(1),
-            "Tokio's shortest sleep"
-        );
+        assert!(begun.elapsed() < Duration::from_millis(5));
         clock.sleep_until(Timestamp::from_millis(13_000)).await;
         assert!(begun.elapsed() >= Duration::from_secs(3));
     }
