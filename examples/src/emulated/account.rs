@@ -10,7 +10,7 @@ use super::REGION;
 #[derive(Clone, Debug)]
 pub struct Account {
     /// Its number.
-    pub number: &'static str,
+    pub number: String,
     sts: aws_sdk_sts::Client,
     pub(super) ecs: aws_sdk_ecs::Client,
     pub(super) ecr: aws_sdk_ecr::Client,
@@ -22,14 +22,14 @@ pub struct Account {
 
 impl Account {
     /// Signs in, at the endpoints of the environment variables.
-    pub async fn open(number: &'static str) -> Self {
+    pub async fn open(number: &str) -> Self {
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(Region::new(REGION))
             .credentials_provider(Credentials::new(number, "emulator", None, None, "emulator"))
             .load()
             .await;
         Self {
-            number,
+            number: number.to_owned(),
             sts: aws_sdk_sts::Client::new(&config),
             ecs: aws_sdk_ecs::Client::new(&config),
             ecr: aws_sdk_ecr::Client::new(&config),

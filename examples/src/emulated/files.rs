@@ -14,6 +14,8 @@ pub(super) const TTL: i64 = 5;
 pub struct Facts {
     /// Its endpoint.
     pub endpoint: String,
+    /// The accounts of staging and production.
+    pub accounts: [String; 2],
     /// The ARN of production's caller.
     pub caller: String,
     /// Target groups of production, by service.
@@ -49,8 +51,25 @@ impl Facts {
             ],
         }] });
         write(&ecs.join("migrate.run.json"), &format!("{run:#}\n"))?;
-        write(&folder.join("aws.config"), PROFILES)?;
+        write(&folder.join("aws.config"), &self.profiles())?;
         write(overlay, &self.overlay(&ecs))
+    }
+
+    /// MiniStack takes an access key of twelve digits for the account's number.
+    fn profiles(&self) -> String {
+        let [staging, production] = &self.accounts;
+        format!(
+            "\
+# Profiles of the storefront on an emulator; AWS itself knows none of these keys.
+[profile storefront-staging]
+aws_access_key_id = {staging}
+aws_secret_access_key = emulator
+
+[profile storefront-production]
+aws_access_key_id = {production}
+aws_secret_access_key = emulator
+"
+        )
     }
 
     fn overlay(&self, ecs: &Path) -> String {
@@ -69,9 +88,11 @@ impl Facts {
 # those of one start of the emulator.
 
 [environments.staging]
+account = "{staging}"
 profile = "storefront-staging"
 
 [environments.production]
+account = "{production}"
 profile = "storefront-production"
 caller = "{caller}"
 allow_addresses = ["127.0.0.0/8", "::1/128"] # the probes ask the emulator
@@ -172,6 +193,8 @@ verify = "api" # emulators have no name servers
 watch = "5s"
 drain = {{ hold = "1s", give_up = "3s" }} # nobody sends a request, and nobody counts them
 "#,
+            staging = self.accounts[0],
+            production = self.accounts[1],
             caller = self.caller,
             migrate = file("migrate.json"),
             migrate_run = file("migrate.run.json"),
@@ -185,18 +208,6 @@ drain = {{ hold = "1s", give_up = "3s" }} # nobody sends a request, and nobody c
         )
     }
 }
-
-/// Two accounts: MiniStack takes an access key of twelve digits for the account's number.
-const PROFILES: &str = "\
-# Profiles of the storefront on an emulator; real AWS knows none of these keys.
-[profile storefront-staging]
-aws_access_key_id = 111122223333
-aws_secret_access_key = emulator
-
-[profile storefront-production]
-aws_access_key_id = 444455556666
-aws_secret_access_key = emulator
-";
 
 fn storefront(name: &str) -> Result<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

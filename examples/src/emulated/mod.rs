@@ -18,6 +18,8 @@ use site::Site;
 
 /// The region of both environments, as in `rollout.toml`.
 pub const REGION: &str = "eu-central-1";
+/// The accounts of staging and production, as in `rollout.toml`.
+pub const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
 /// What production runs.
 pub const OLD: &str = "2.3.0";
 /// What staging runs.
@@ -97,12 +99,12 @@ pub struct World {
 }
 
 impl World {
-    /// Signs in to both accounts.
+    /// Signs in to both accounts, staging's first.
     ///
     /// # Errors
     /// When the emulator does not answer, or does not keep accounts apart.
-    pub async fn open(endpoint: String) -> Result<Self> {
-        let site = async |name: &'static str, number: &'static str| -> Result<Site> {
+    pub async fn open(endpoint: String, accounts: [&str; 2]) -> Result<Self> {
+        let site = async |name: &'static str, number: &str| -> Result<Site> {
             let account = Account::open(number).await;
             let (seen, _) = account.identity().await?;
             ensure!(
@@ -112,8 +114,8 @@ impl World {
             Ok(Site { account, name })
         };
         Ok(Self {
-            staging: site("staging", "111122223333").await?,
-            production: site("production", "444455556666").await?,
+            staging: site("staging", accounts[0]).await?,
+            production: site("production", accounts[1]).await?,
             endpoint,
         })
     }
@@ -179,6 +181,7 @@ impl World {
         }
         Ok(Facts {
             endpoint: self.endpoint.clone(),
+            accounts: [staging, production].map(|site| site.account.number.clone()),
             caller,
             groups,
             zone,
@@ -202,6 +205,24 @@ impl World {
             self.staging.settled(part).await?;
         }
         Ok(())
+    }
+
+    /// What serves, in lines: what ECS says of running tasks and Route 53 of the record, not what a tool believes.
+    ///
+    /// # Errors
+    /// When the emulator does not answer.
+    pub async fn show(&self) -> Result<String> {
+        let mut lines = String::new();
+        for site in [&self.staging, &self.production] {
+            for part in PARTS {
+                let releases = site.running(part).await?;
+                lines.push_str(&format!("{} {} {}\n", site.name, part.name, releases.join(" ")));
+            }
+        }
+        for (name, value) in self.production.records().await? {
+            lines.push_str(&format!("production {name} {value}\n"));
+        }
+        Ok(lines)
     }
 }
 

@@ -15,7 +15,7 @@ use rollout_core::id::ImageDigest;
 use serde_json::json;
 
 use super::account::Account;
-use super::{BAD, PARTS, Part, REGION};
+use super::{BAD, NEW, OLD, PARTS, Part, REGION};
 
 const SUBNET: &str = "subnet-0a1b2c3d4e5f60718";
 /// For a service to have all its tasks; on a busy machine an emulator takes its time.
@@ -247,6 +247,69 @@ impl Site {
             Ok(done) => done,
             Err(_) => bail!("{name} has not all its tasks after {SETTLE:?}"),
         }
+    }
+
+    /// The release of each running task of a service.
+    pub(super) async fn running(&self, part: Part) -> Result<Vec<&'static str>> {
+        let ecs = &self.account.ecs;
+        let listed = ecs
+            .list_tasks()
+            .cluster(self.cluster_name())
+            .service_name(self.service_name(part))
+            .send()
+            .await
+            .context("ListTasks")?;
+        if listed.task_arns().is_empty() {
+            return Ok(Vec::new());
+        }
+        let described = ecs
+            .describe_tasks()
+            .cluster(self.cluster_name())
+            .set_tasks(listed.task_arns)
+            .send()
+            .await
+            .context("DescribeTasks")?;
+        let release_of = |digest: &str| {
+            let of = |release: &&str| ImageDigest::of(manifest(part, release).as_bytes()).as_str() == digest;
+            [OLD, NEW, BAD].into_iter().find(of).unwrap_or("unknown")
+        };
+        Ok(described
+            .tasks()
+            .iter()
+            .filter(|task| task.last_status() == Some("RUNNING"))
+            .flat_map(|task| task.containers())
+            .map(|container| release_of(container.image_digest().unwrap_or_default()))
+            .collect())
+    }
+
+    /// The CNAME records of all zones.
+    pub(super) async fn records(&self) -> Result<Vec<(String, String)>> {
+        let route53 = &self.account.route53;
+        let zones = route53
+            .list_hosted_zones()
+            .send()
+            .await
+            .context("ListHostedZones")?;
+        let mut records = Vec::new();
+        for zone in zones.hosted_zones() {
+            let listed = route53
+                .list_resource_record_sets()
+                .hosted_zone_id(zone.id())
+                .send()
+                .await;
+            let listed = listed.context("ListResourceRecordSets")?;
+            for set in listed.resource_record_sets() {
+                if *set.r#type() == RrType::Cname {
+                    let name = set.name().trim_end_matches('.').to_owned();
+                    records.extend(
+                        set.resource_records()
+                            .iter()
+                            .map(|r| (name.clone(), r.value().to_owned())),
+                    );
+                }
+            }
+        }
+        Ok(records)
     }
 
     /// A target group for a service that has a port.
