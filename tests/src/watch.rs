@@ -76,7 +76,6 @@ impl Watch {
     }
 
     /// What was seen.
-    #[must_use]
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -245,7 +244,7 @@ impl Observer<Rollout> for Watch {
             Notice::Handled | Notice::Refused(_) => {
                 let mut seen = self.seen();
                 seen.events += 1;
-                if seen.events % SAMPLED == 0 {
+                if seen.events.is_multiple_of(SAMPLED) {
                     let events = seen.events;
                     seen.samples.push((events, machine.clone()));
                 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::machine::Effect as _;
 use crate::machine::testkit::{Walk, never_visited};
 use crate::machine::world::{Luck, World, images, plan, record_key, sample, secs};
+use crate::plan::Draft;
 use crate::probe::Verdict;
 
 /// A run against the small world.
@@ -274,7 +275,7 @@ fn a_good_release_is_released_and_every_service_serves_it() {
 
 #[test]
 fn no_more_services_change_at_once_than_the_plan_allows() {
-    let mut draft = crate::plan::Draft::from(plan(true));
+    let mut draft = Draft::from(plan(true));
     draft.policy.bounds.services_at_once = 1;
     let plan = RolloutPlan::check(draft).expect("a valid plan");
     let mut run = Run::new(plan.clone());
@@ -383,6 +384,52 @@ proptest! {
         let outcome = run.run(|| dice(&mut state), abort);
         run.check(&plan, &outcome);
     }
+}
+
+/// Two services are under way. One's time is up at the very moment at which the other would say its call again.
+#[test]
+fn what_is_asked_for_in_the_breath_of_a_failure_is_not_begun() {
+    let mut draft = Draft::from(plan(true));
+    for service in &mut draft.services {
+        if service.name.as_str() == "worker" {
+            service.deployment.give_up = secs(20);
+        }
+    }
+    let mut run = Run::new(RolloutPlan::check(draft).expect("valid"));
+    run.give(Event::Start);
+    let is_begun = |run: &Run, step: &str| run.flight.iter().any(|effect| effect.step.as_str() == step);
+    while !(is_begun(&run, "service/frontend") && is_begun(&run, "service/worker")) {
+        if run.flight.is_empty() {
+            run.now = run.now.max(run.walk.machine.deadline().expect("under way").at);
+            run.give(Event::Elapsed);
+        } else {
+            let effect = run.flight.remove(0);
+            let event = run.answer(effect, Luck::Good);
+            run.give(event);
+        }
+    }
+    let of_frontend = run
+        .flight
+        .iter()
+        .position(|effect| effect.step.as_str() == "service/frontend");
+    let effect = run.flight.remove(of_frontend.expect("it was just there"));
+    let event = run.answer(effect, Luck::Later);
+    run.give(event);
+
+    let before = run.said.len();
+    run.now = run.now.after(secs(21));
+    run.give(Event::Elapsed);
+    assert!(
+        run.walk.machine.state_kind() >= StateKind::Stopping,
+        "the worker's time is up"
+    );
+    let forward: Vec<_> = run
+        .said
+        .iter()
+        .skip(before)
+        .filter(|(_, effect)| effect.mutates() && !matches!(effect.action, Action::Unwind(_)))
+        .collect();
+    assert!(forward.is_empty(), "I-14: {forward:?}");
 }
 
 /// xorshift64*: plain arithmetic, the same everywhere.
