@@ -3,7 +3,11 @@
 //! Every test makes a staging and a production account of its own through the AWS API, lets `rollout` work, and then looks
 //! at what is there through the AWS API again. What an emulator cannot do is skipped by name, with the reason.
 
+#[path = "../../../examples/aws_release.rs"]
+#[expect(dead_code, reason = "its own `main` is not called here")]
+mod aws_release;
 mod dns;
+mod example;
 mod failing;
 mod fixture;
 mod foreign;
@@ -115,6 +119,12 @@ fn main() -> ExitCode {
             Needs::Deployments,
             "an_alarm_before_the_start_is_refused",
             refused::an_alarm_before_the_start,
+        ),
+        trial(
+            emulator,
+            Needs::Deployments,
+            "the_example_releases",
+            example::the_example_releases,
         ),
         trial(
             emulator,
