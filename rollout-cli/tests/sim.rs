@@ -31,6 +31,7 @@ impl Rollout {
             .arg(self.state.path())
             .args(args)
             .env_remove("ROLLOUT_CLOUD")
+            .env_remove("ROLLOUT_OVERLAY")
             .stdin(Stdio::null());
         command
     }
