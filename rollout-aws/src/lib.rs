@@ -10,6 +10,7 @@
 //! | `cloudwatch` | CloudWatch | alarms | `HealthGate` | see its module |
 //! | `route53` | Route 53 | records as compare-and-set | `DnsCutover` | see its module |
 //! | `probe` | none | HTTP probe | `HealthGate` | none |
+//! | `clock` | none | wall clock on Tokio's timer | `Clock` | none |
 //! | `full` | all of them | | | |
 //!
 //! Each adapter's documentation lists the IAM actions that it needs; its `ACTIONS` constant lists them for programs.
@@ -39,6 +40,8 @@ pub(crate) mod config;
 ))]
 pub(crate) mod error;
 
+#[cfg(feature = "clock")]
+pub mod clock;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
 #[cfg(feature = "ecr")]

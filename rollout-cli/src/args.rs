@@ -27,6 +27,15 @@ pub(crate) struct Global {
         env = "ROLLOUT_CONFIG"
     )]
     pub(crate) config: PathBuf,
+    /// A file laid over the configuration; may be given more than once. Several in the variable are separated as in PATH.
+    #[arg(
+        long = "overlay",
+        global = true,
+        value_name = "FILE",
+        env = "ROLLOUT_OVERLAY",
+        value_delimiter = if cfg!(windows) { ';' } else { ':' }
+    )]
+    pub(crate) overlays: Vec<PathBuf>,
     /// Which cloud to talk to.
     #[arg(long, global = true, value_enum, default_value_t = Cloud::DEFAULT, env = "ROLLOUT_CLOUD")]
     pub(crate) cloud: Cloud,
@@ -171,7 +180,7 @@ const ENVIRONMENT: &str = "
 Environment:
   AWS_ENDPOINT_URL, AWS_PROFILE, …  as every AWS tool reads them
   NO_COLOR                          no colour
-  ROLLOUT_CONFIG, ROLLOUT_CLOUD, ROLLOUT_STATE_DIR  defaults for the options of that name";
+  ROLLOUT_CONFIG, ROLLOUT_OVERLAY, ROLLOUT_CLOUD, ROLLOUT_STATE_DIR  defaults for the options of that name";
 
 fn concat_help() -> String {
     format!("{AFTER_HELP}\n{ENVIRONMENT}")

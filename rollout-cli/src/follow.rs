@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rollout_core::error::ErrorRecord;
 use rollout_core::id::StepId;
 use rollout_core::machine::rollout::{self, Rollout, StepState, StepView};
 use rollout_core::machine::unwind::{self, Unwind};
@@ -87,7 +88,7 @@ impl Follower {
             if let Some(planned) = rows.iter_mut().find(|row| row.step == group)
                 && !members.is_empty()
             {
-                *planned = grouped(group, &members);
+                *planned = grouped(group, &members, &self.facts);
             }
         }
         self.note_back(&back, now, machine.outcome().is_some());
@@ -173,15 +174,22 @@ fn waiting(step: &StepId, text: &str, fact: Option<&String>) -> String {
         return fact.cloned().unwrap_or_default();
     }
     let is_name = |word| text.starts_with(word);
-    match bare {
-        Some(bare) => format!("waiting for {bare}"),
-        None if step.as_str().contains("dns/")
-            || ["a ", "the ", "all ", "deployment "].into_iter().any(is_name) =>
+    match (bare, fact) {
+        (Some("retry"), Some(fact)) => format!("waiting for retry ({fact})"),
+        (Some(bare), _) => format!("waiting for {bare}"),
+        (None, _)
+            if step.as_str().contains("dns/")
+                || ["a ", "the ", "all ", "deployment "].into_iter().any(is_name) =>
         {
             format!("waiting for {text}")
         }
-        None => text.to_owned(),
+        (None, _) => text.to_owned(),
     }
+}
+
+/// A call that failed and is made again.
+fn last_try(error: &ErrorRecord) -> String {
+    format!("last try: {error}")
 }
 
 /// `3 of 4 pass; not yet: errors`.
@@ -210,7 +218,7 @@ fn group_of(step: &StepId) -> Option<&'static str> {
         .find(|group| step.as_str().split('/').next() == Some(*group))
 }
 
-fn grouped(group: &str, members: &[&StepView]) -> Row {
+fn grouped(group: &str, members: &[&StepView], facts: &BTreeMap<String, String>) -> Row {
     let failed = members.iter().find_map(|view| match &view.state {
         StepState::Failed { why } => Some(why.clone()),
         StepState::Active { .. } | StepState::Done => None,
@@ -229,7 +237,13 @@ fn grouped(group: &str, members: &[&StepView]) -> Row {
             } else {
                 format!(" and {} more", rest.len())
             };
-            (State::Working, format!("{first}{more}"))
+            // What a step that is not done has told is a call that failed.
+            let trouble = active
+                .iter()
+                .find_map(|name| facts.get(&format!("{group}/{name}")))
+                .map(|fact| format!(" ({fact})"))
+                .unwrap_or_default();
+            (State::Working, format!("{first}{more}{trouble}"))
         }
     };
     Row {
@@ -281,6 +295,11 @@ impl Follow for Rollout {
                 step,
                 event: promotion::Event::ReadBack(Some(tree)),
             } => Some((step.clone(), format!("sha256:{}", tree.digest.short()))),
+            rollout::Event::CallFailed { step, error }
+            | rollout::Event::Promotion {
+                step,
+                event: promotion::Event::CallFailed(error),
+            } => Some((step.clone(), last_try(error))),
             rollout::Event::Deployment {
                 step,
                 event: deployment::Event::RevisionReady { task_definition, .. },

@@ -24,7 +24,9 @@ pub(crate) fn of_rollout(outcome: &Outcome, run: &RunId, target: &EnvironmentNam
     };
     match outcome {
         Outcome::Released {
-            services, records, ..
+            services,
+            records,
+            evidence,
         } => {
             let mut report = base(
                 "Released",
@@ -44,6 +46,11 @@ pub(crate) fn of_rollout(outcome: &Outcome, run: &RunId, target: &EnvironmentNam
                     .iter()
                     .map(|record| format!("{}: {}", record.key, record.data)),
             );
+            // What a cutover says of itself: that the old side was not seen to be drained, say.
+            let notes = evidence.iter().filter(|piece| piece.source == "cutover");
+            report
+                .facts
+                .extend(notes.map(|piece| format!("{}: {}", piece.subject, piece.detail)));
             report.next.push(format!(
                 "rollout rollback {run}    takes {target} back to what it ran before"
             ));

@@ -31,6 +31,7 @@ impl Rollout {
             .arg(self.state.path())
             .args(args)
             .env_remove("ROLLOUT_CLOUD")
+            .env_remove("ROLLOUT_OVERLAY")
             .stdin(Stdio::null());
         command
     }
@@ -111,6 +112,8 @@ fn every_incident_ends_with_its_own_exit_code() {
         ("tag-moves", 10, "nothing was touched"),
         ("foreign-deployer", 12, "yielded"),
         ("service-deleted", 14, "next"),
+        ("platform-rollback", 11, "rolled deployment"),
+        ("stall", 14, "was not done within"),
         ("everything-broken", 14, "rollout rollback"),
         ("capacity-short", 0, "Released"),
     ] {

@@ -9,3 +9,6 @@ pub mod watch;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(feature = "aws")]
+pub mod emulator;

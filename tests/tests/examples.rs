@@ -100,7 +100,7 @@ fn every_example_does_what_its_header_says() {
     assert_tells(
         &cutover,
         &[
-            "www.example.com says storefront-legacy",
+            "www.example.com says storefront-www-legacy",
             "(TTL 30 s)",
             "waits for the old TTL",
             "writes: storefront-",
@@ -109,7 +109,7 @@ fn every_example_does_what_its_header_says() {
         ],
     );
     assert!(
-        !cutover.contains("moved: www.example.com says storefront-legacy"),
+        !cutover.contains("moved: www.example.com says storefront-www-legacy"),
         "{cutover}"
     );
 }

@@ -148,10 +148,13 @@ fn a_precondition_that_cannot_be_read() {
     }
 }
 
+/// Makes one thing of a draft wrong.
+type Spoil = fn(&mut Draft);
+
 #[test]
 fn a_plan_with_one_bad_field_is_no_plan() {
     let world = world();
-    let bad: [(&str, fn(&mut Draft)); 8] = [
+    let bad: [(&str, Spoil); 8] = [
         ("no service", |draft| {
             draft.services.clear();
             draft.tasks.clear();

@@ -121,7 +121,14 @@ fn read_toml<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
 fn tree(root: &Path) -> Result<BTreeSet<Package>> {
     let text = output(
         cargo(root)
-            .args(["tree", "--locked", "--workspace", "--all-features"])
+            .args([
+                "tree",
+                "--locked",
+                "--color",
+                "never",
+                "--workspace",
+                "--all-features",
+            ])
             .args(["--target", "all", "--edges", "normal,build,dev"])
             .args(["--prefix", "none", "--format", "{p}|{l}"]),
     )?;

@@ -25,7 +25,8 @@ const IMPURE: [&str; 8] = [
 const SEEDED: [&str; 3] = ["rand", "rand_chacha", "rand_core"];
 
 /// The AWS services that each feature of `rollout-aws` brings. Both adapters of ECR and ECS ask STS who is calling.
-const SERVICES: [(&str, &[&str]); 8] = [
+const SERVICES: [(&str, &[&str]); 9] = [
+    ("clock", &[]),
     ("cloudwatch", &["cloudwatch"]),
     ("ecr", &["ecr", "sts"]),
     ("ecs", &["ecs", "sts"]),
@@ -103,7 +104,7 @@ fn is_impure(name: &str) -> bool {
 fn tree(root: &Path, package: &str, features: &[&str]) -> Result<BTreeSet<String>> {
     let text = output(
         cargo(root)
-            .args(["tree", "--locked", "--package", package])
+            .args(["tree", "--locked", "--color", "never", "--package", package])
             .args(features)
             .args(["--edges", "normal", "--target", "all"])
             .args(["--prefix", "none", "--format", "{p}"]),

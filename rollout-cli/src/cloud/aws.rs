@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use rollout_aws::cloudwatch::{AlarmGate, LoadBalancerRequests};
 use rollout_aws::ecr::{EcrPromotion, Registry};
@@ -63,7 +64,12 @@ async fn sdk(global: &Global, environment: &Environment) -> SdkConfig {
     let mut loader =
         aws_config::defaults(BehaviorVersion::v2026_01_12()).region(Region::new(environment.region.clone()));
     if let Some(profile) = &environment.profile {
-        loader = loader.profile_name(profile);
+        // The SDK's own chain asks `AWS_ACCESS_KEY_ID` first, whatever profile is named; the two environments would get one
+        // account's credentials.
+        let credentials = ProfileFileCredentialsProvider::builder()
+            .profile_name(profile)
+            .build();
+        loader = loader.profile_name(profile).credentials_provider(credentials);
     }
     if let Some(url) = &global.endpoint_url {
         loader = loader.endpoint_url(url);

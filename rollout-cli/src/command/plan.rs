@@ -3,6 +3,7 @@
 //! It drives the very machine that `run` drives, up to the first change, so that it refuses what a run would refuse.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 
 use rollout_core::dns::{RecordKey, Snapshot};
 use rollout_core::driver::{Perform, PortPerformer};
@@ -28,7 +29,7 @@ use crate::view::paint::Paint;
 mod show;
 
 pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
-    let config = Config::load(&global.config)?;
+    let config = Config::load(&global.config, &global.overlays)?;
     let release = draft::release(&config, args.release.as_deref())?;
     let run = RunId::new("plan")?;
     let plan = draft::plan(&config, &release, &run)?;
@@ -37,7 +38,8 @@ pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
         let cloud = Cloud::open(global, &config, &runs, &release).await?;
         let clock = cloud.clock();
         let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
-        let found = read(plan, &performer, clock.as_ref()).await?;
+        let mut found = read(plan, &performer, clock.as_ref()).await?;
+        found.overlays.clone_from(&config.overlays);
         // Not closed: reading leaves a simulated cloud as it was.
         let exit = if found.refusals.is_empty() {
             Exit::Done
@@ -56,6 +58,8 @@ pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
 /// What was read.
 struct Found {
     plan: RolloutPlan,
+    /// What is laid over the configuration.
+    overlays: Vec<PathBuf>,
     identity: Option<Identity>,
     captured: BTreeMap<String, Captured>,
     digests: BTreeMap<StepId, ImageDigest>,
@@ -76,6 +80,7 @@ impl Found {
         }
         Self {
             plan,
+            overlays: Vec::new(),
             identity: None,
             captured: BTreeMap::new(),
             digests,

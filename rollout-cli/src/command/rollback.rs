@@ -17,7 +17,7 @@ use crate::runs::Runs;
 use crate::session::{Ending, Session};
 
 pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
-    let config = Config::load(&global.config)?;
+    let config = Config::load(&global.config, &global.overlays)?;
     let runs = Runs::new(&global.state_dir);
     let dir = runs.find(which.run.as_deref())?;
     let run = dir.run.clone();

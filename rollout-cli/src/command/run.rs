@@ -18,7 +18,7 @@ use crate::{draft, outcome};
 pub(super) const CALL: Duration = Duration::from_secs(900);
 
 pub(crate) fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit> {
-    let config = Config::load(&global.config)?;
+    let config = Config::load(&global.config, &global.overlays)?;
     let release = draft::release(&config, args.release.release.as_deref())?;
     let runs = Runs::new(&global.state_dir);
     let run = match &args.run {

@@ -148,10 +148,16 @@ fn versions(loaded: &Loaded, sink: &Sink) {
         let first = seen.entry(image.value.from.clone()).or_insert(image);
         if first.value != image.value {
             let what = format!("`{}` is named with two versions or targets", image.value.from);
-            let place = sink.source.place(first.span.start);
+            let (path, place) = sink.place(first.span.start);
+            let (own, _) = sink.place(image.span.start);
+            let of = if path == own {
+                String::new()
+            } else {
+                format!(" of {}", path.display())
+            };
             let fault = sink.at(&image.span, what);
             sink.push(fault.help(format!(
-                "line {} says otherwise: a release has one version of an image",
+                "line {}{of} says otherwise: a release has one version of an image",
                 place.line
             )));
         }

@@ -151,8 +151,8 @@ fn missing(full: &Path) -> String {
 }
 
 fn named_by(value: &Value<'_>) -> String {
-    let place = value.sink.source.place(value.span().start);
-    let path = value.sink.source.path.display();
+    let (path, place) = value.sink.place(value.span().start);
+    let path = path.display();
     format!("`{}` at {path}:{}:{}", value.key, place.line, place.column)
 }
 

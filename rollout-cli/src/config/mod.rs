@@ -9,6 +9,7 @@ mod ecs;
 mod environment;
 mod gate;
 mod image;
+mod overlay;
 mod reader;
 mod service;
 mod task;
@@ -18,6 +19,7 @@ mod tests;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rollout_core::id::EnvironmentName;
 use toml::de::DeTable;
@@ -40,6 +42,8 @@ use reader::{Reader, Sink};
 pub(crate) struct Config {
     /// The file.
     pub(crate) file: PathBuf,
+    /// What was laid over it, in this order.
+    pub(crate) overlays: Vec<PathBuf>,
     /// What is released unless `--release` says otherwise.
     pub(crate) release: Option<String>,
     /// The environments by name.
@@ -70,29 +74,49 @@ pub(crate) struct Promotion {
 }
 
 impl Config {
-    /// Reads the file and every file that it names.
+    /// Reads the file, the overlays in their order, and every file that they name.
     ///
     /// # Errors
     /// [`Invalid`] with everything that is wrong, not only the first fault.
-    pub(crate) fn load(file: &Path) -> Result<Self, Invalid> {
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(error) => return Err(Invalid(vec![unreadable(file, &error)])),
-        };
-        Self::parse(file, &text)
+    pub(crate) fn load(file: &Path, overlays: &[PathBuf]) -> Result<Self, Invalid> {
+        let (mut sources, mut faults) = (Vec::new(), Vec::new());
+        for path in core::iter::once(file).chain(overlays.iter().map(PathBuf::as_path)) {
+            match std::fs::read_to_string(path) {
+                Ok(text) => sources.push(Source::new(path, text)),
+                Err(error) => faults.push(unreadable(path, &error, sources.is_empty() && faults.is_empty())),
+            }
+        }
+        if faults.is_empty() {
+            Self::parse(sources)
+        } else {
+            Err(Invalid(faults))
+        }
     }
 
-    /// Reads a text as if it were that file.
-    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, Invalid> {
-        let sink = Sink::new(Source::new(file, text));
-        let (table, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            // What was recovered lacks what could not be read; complaining about that too would mislead.
-            let faults = errors.iter().map(|error| syntax(&sink, error));
-            return Err(Invalid(faults.collect()));
+    /// Reads the configuration's text, the first one, with the overlays after it.
+    fn parse(sources: Vec<Arc<Source>>) -> Result<Self, Invalid> {
+        let sink = Sink::new(sources);
+        // Each text is behind blanks as long as the texts before it, so that an offset names its file, too.
+        let texts: Vec<String> = sink
+            .files()
+            .iter()
+            .map(|(begin, source)| overlay::shifted(&source.text, *begin))
+            .collect();
+        let (mut tables, mut faults) = (Vec::new(), Vec::new());
+        for text in &texts {
+            let (table, errors) = DeTable::parse_recoverable(text);
+            tables.push(table.into_inner());
+            faults.extend(errors.iter().map(|error| syntax(&sink, error)));
         }
-        let reader = Reader::new(&sink, "the top level of the file", 0..0, table.get_ref());
-        let config = read(&reader, file);
+        if !faults.is_empty() {
+            // What was recovered lacks what could not be read; complaining about that too would mislead.
+            return Err(Invalid(faults));
+        }
+        let mut tables = tables.into_iter();
+        let mut table = tables.next().unwrap_or_default();
+        tables.for_each(|overlay| overlay::lay(&mut table, overlay, &sink));
+        let reader = Reader::new(&sink, "the top level of the file", 0..0, &table);
+        let config = read(&reader, sink.files());
         reader.finish();
         if let Some(config) = &config {
             check::check(config, &sink);
@@ -126,7 +150,9 @@ struct Loaded {
     complete: bool,
 }
 
-fn read(reader: &Reader<'_>, file: &Path) -> Option<Loaded> {
+fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
+    let mut paths = files.iter().map(|(_, source)| source.path.clone());
+    let file = paths.next().unwrap_or_default();
     let release = reader
         .value("release")
         .and_then(|v| v.parse::<rollout_core::id::ImageTag>());
@@ -149,7 +175,8 @@ fn read(reader: &Reader<'_>, file: &Path) -> Option<Loaded> {
     } = promotion?;
     Some(Loaded {
         value: Config {
-            file: file.to_path_buf(),
+            overlays: paths.collect(),
+            file,
             release: release.map(|tag| tag.value.to_string()),
             environments,
             promotion: Promotion {
@@ -230,9 +257,12 @@ fn syntax(sink: &Sink, error: &toml::de::Error) -> Diagnostic {
     sink.at(&span, format!("this is not TOML: {}", error.message()))
 }
 
-fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
+fn unreadable(file: &Path, error: &std::io::Error, first: bool) -> Diagnostic {
     let source = Source::new(file, "");
     let mut diagnostic = Diagnostic::new(&source, 0..0, format!("the file cannot be read: {error}"));
     diagnostic.span = None;
+    if !first {
+        return diagnostic.help("it was named with `--overlay` or ROLLOUT_OVERLAY");
+    }
     diagnostic.help("name the file with `--config FILE`, or start in the directory that holds rollout.toml")
 }

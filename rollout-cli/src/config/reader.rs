@@ -5,12 +5,13 @@ use core::fmt::Display;
 use core::ops::Range;
 use core::str::FromStr;
 use core::time::Duration;
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Source, nearest, quoted, suggest};
+use super::diagnostic::{Diagnostic, Place, Source, nearest, quoted, suggest};
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,39 +22,66 @@ pub(crate) struct At<T> {
 
 /// Collects what is wrong.
 pub(crate) struct Sink {
-    pub(crate) source: Arc<Source>,
+    /// The configuration and its overlays, each with the offset at which its spans begin.
+    files: Vec<(usize, Arc<Source>)>,
     found: RefCell<Vec<Diagnostic>>,
 }
 
 impl Sink {
-    pub(crate) const fn new(source: Arc<Source>) -> Self {
+    /// For a configuration and the overlays in the order in which they are laid over it.
+    pub(crate) fn new(files: impl IntoIterator<Item = Arc<Source>>) -> Self {
+        let begin = |next: &mut usize, source: Arc<Source>| {
+            let begin = *next;
+            // One more than the text has, so that the end of a file is its own.
+            *next += source.text.len() + 1;
+            Some((begin, source))
+        };
         Self {
-            source,
+            files: files.into_iter().scan(0, begin).collect(),
             found: RefCell::new(Vec::new()),
         }
+    }
+
+    /// The files, each with the offset at which its spans begin.
+    pub(crate) fn files(&self) -> &[(usize, Arc<Source>)] {
+        &self.files
+    }
+
+    /// The file that an offset is in, and the offset at which that file begins.
+    fn file(&self, offset: usize) -> (usize, &Arc<Source>) {
+        let file = self.files.iter().rfind(|(begin, _)| *begin <= offset);
+        let (begin, source) = file.unwrap_or(&self.files[0]);
+        (*begin, source)
+    }
+
+    /// The place of an offset, with the path of its file.
+    pub(crate) fn place(&self, offset: usize) -> (&Path, Place) {
+        let (begin, source) = self.file(offset);
+        (&source.path, source.place(offset - begin))
     }
 
     pub(crate) fn push(&self, diagnostic: Diagnostic) {
         self.found.borrow_mut().push(diagnostic);
     }
 
-    /// A new diagnostic of this file, to be pushed. The empty span `0..0` is the file as a whole.
+    /// A new diagnostic of the file that the span is in, to be pushed. The empty span `0..0` is the configuration as a whole.
     pub(crate) fn at(&self, span: &Range<usize>, what: impl Into<String>) -> Diagnostic {
-        let mut diagnostic = Diagnostic::new(&self.source, span.clone(), what);
+        let (begin, source) = self.file(span.start);
+        let own = span.start - begin..span.end.saturating_sub(begin);
+        let mut diagnostic = Diagnostic::new(source, own, what);
         if *span == (0..0) {
             diagnostic.span = None;
         }
         diagnostic
     }
 
-    /// What was found: the file's own faults in the order of the file, then those of the files that it names.
+    /// What was found: the configuration's own faults in the order of the file, those of its overlays, then those of the
+    /// files that they name.
     pub(crate) fn into_found(self) -> Vec<Diagnostic> {
         let mut found = self.found.into_inner();
         let key = |d: &Diagnostic| {
-            (
-                d.source.path != self.source.path,
-                d.span.as_ref().map(|s| s.start),
-            )
+            let file = self.files.iter().position(|(_, s)| Arc::ptr_eq(s, &d.source));
+            (file.unwrap_or(self.files.len()), d.span.as_ref().map(|s| s.start))
         };
         found.sort_by_key(key);
         found

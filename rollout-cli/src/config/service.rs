@@ -75,7 +75,7 @@ pub(super) fn read_all(
         .iter()
         .filter_map(|table| read(table, files, environments))
         .collect();
-    let complete = services.len() == tables.len();
+    let complete = services.len() == tables.len() && !tables.is_empty();
     (services, complete)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! An instance is one emulator and its helpers, under one name, with one folder: `<target>/emulator/run/<name>/`.
 
+mod compare;
 mod http;
 mod instance;
 mod launch;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Runs the emulator test-suite; starts an instance of its own, and stops it, if the default one does not run.
     Test(TestArgs),
+    /// Runs a crashing release by ecs-deploy, from PyPI, and by rollout, on a MiniStack of its own; prints both as Markdown.
+    Compare,
 }
 
 /// The emulators, by the names that the command line and `ROLLOUT_EMULATOR` use.
@@ -161,6 +164,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Start(args) => start(&layout, &args),
         Command::Stop(args) => stop(&layout, &args),
         Command::Status(args) => status::print(&layout, args.json),
+        Command::Compare => compare::run(&layout),
         Command::Test(args) => suite::run(&layout, args.with, &args.rest),
     }
 }
@@ -242,7 +246,7 @@ mod tests {
     #[test]
     fn every_requirement_has_a_hash() {
         let layout = Layout::find().expect("the workspace");
-        for name in ["ministack", "localstack", "localstack-build", "moto"] {
+        for name in ["ministack", "localstack", "localstack-build", "moto", "compare"] {
             let text = std::fs::read_to_string(layout.requirements(name)).expect("a requirements file");
             let lines: Vec<&str> = text.lines().collect();
             for pair in lines.windows(2).filter(|pair| pair[0].contains("==")) {

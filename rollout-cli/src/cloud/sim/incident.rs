@@ -35,7 +35,7 @@ pub(crate) const NAMES: [(&str, &str); 14] = [
     ("stall", "the scheduler does nothing for the service any more"),
     (
         "platform-rollback",
-        "the platform goes back by itself although nothing failed yet",
+        "the platform goes back by itself, to neither the new revision nor the one before",
     ),
     ("alarm", "an alarm fires while the service is judged"),
     ("alarm-before-start", "an alarm fires before anything has begun"),

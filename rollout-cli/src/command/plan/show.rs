@@ -25,6 +25,9 @@ pub(super) fn text(found: &Found, paint: Paint) -> String {
             who.caller, who.account, who.region
         );
     }
+    for overlay in &found.overlays {
+        let _ = writeln!(out, "  with overlay {}", overlay.display());
+    }
     let tasks = |when: When| plan.tasks.iter().filter(move |task| task.when == when);
     tasks(When::BeforeServices).for_each(|task| task_text(task, paint, &mut out));
     plan.services
@@ -185,6 +188,7 @@ pub(super) fn json(found: &Found, exit: Exit) -> Value {
         "release": plan.release,
         "from": plan.from,
         "to": plan.to,
+        "overlays": found.overlays,
         "identity": found.identity,
         "tasks": plan.tasks.iter().map(|task| json!({ "task": task.name, "when": task.when, "reversible": task.reversible })).collect::<Vec<_>>(),
         "services": services,

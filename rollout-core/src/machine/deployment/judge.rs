@@ -392,12 +392,13 @@ pub(super) fn quotes(known: &Known<'_>, seen: &ServiceObservation) -> Vec<Eviden
         .skip(skipped)
         .flat_map(|task| task.evidence(SOURCE))
         .collect();
-    all.extend(
-        seen.events
-            .iter()
-            .skip(seen.events.len().saturating_sub(QUOTED))
-            .cloned(),
-    );
+    // The service's events go back to deployments before ours.
+    let ours = seen
+        .events
+        .iter()
+        .filter(|event| event.at >= known.bound.created_at);
+    let skipped = ours.clone().count().saturating_sub(QUOTED);
+    all.extend(ours.skip(skipped).cloned());
     all.sort_by_key(|evidence| evidence.at);
     all
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::stage::{self, ended};
+use super::back::ended;
+use super::stage;
 use super::work::{Child, Work};
 use super::{Action, Effect, End, Event, State, step_images};
 use crate::evidence::{Cause, Evidence, Reason};

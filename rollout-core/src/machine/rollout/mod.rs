@@ -25,6 +25,8 @@ use crate::probe::{Sample, SampleRequest};
 use crate::service::{Captured, Identity, Images, ServiceObservation};
 use crate::time::{Deadline, Timestamp};
 
+mod back;
+mod book;
 mod check;
 mod progress;
 mod stage;
@@ -412,8 +414,8 @@ impl Step for Rollout {
             (State::Promoting(work), event) => stage::promoting(&self.plan, work, now, event),
             (State::Changing(work), event) => stage::changing(&self.plan, work, now, event),
             (State::Confirming(work), event) => stage::confirming(&self.plan, work, now, event),
-            (State::Stopping(work, end), event) => stage::stopping(&self.plan, work, end, now, event),
-            (State::Unwinding(work, end, unwind), event) => stage::unwinding(work, end, unwind, now, event),
+            (State::Stopping(work, end), event) => back::stopping(&self.plan, work, end, now, event),
+            (State::Unwinding(work, end, unwind), event) => back::unwinding(work, end, unwind, now, event),
             (ended @ State::Ended(..), _) => (ended, Vec::new()),
         }
     }

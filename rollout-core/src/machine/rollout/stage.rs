@@ -1,19 +1,19 @@
-//! The stages that change something, and the way back.
+//! The stages that change something.
 
 use std::collections::BTreeMap;
 
+use super::back::stop;
 use super::check::PROCEED;
-use super::work::{Child, Signal, Work};
-use super::{Action, Effect, End, Event, LeftAt, Outcome, State, Superseding};
-use crate::evidence::{Cause, Reason, Stuck};
+use super::work::{Child, Work};
+use super::{Action, Effect, End, Event, Outcome, State, Superseding};
+use crate::evidence::{Cause, Reason};
 use crate::id::{RepositoryName, ServiceName, StepId};
 use crate::image::ImageRef;
+use crate::machine::Effect as _;
 use crate::machine::cutover::{self, Cutover, Goal};
 use crate::machine::deployment::{self, Deployment, Target};
 use crate::machine::gate::Gate;
 use crate::machine::task::OneOff;
-use crate::machine::unwind::{self, Unwind};
-use crate::machine::{Effect as _, Machine, unwind::start};
 use crate::plan::{CutoverPlan, GatePlan, RolloutPlan, ServicePlan, TaskPlan, When, step};
 use crate::probe::Subject;
 use crate::service::{Captured, Images, RevisionSpec, TaskSpec};
@@ -426,140 +426,4 @@ fn confirmed(
         }
         deployment::Confirmation::Lost(reason) => Some(End::Failed(reason)),
     }
-}
-
-/// Stops what is under way, then goes back.
-pub(super) fn stop(
-    plan: &RolloutPlan,
-    mut work: Box<Work>,
-    end: End,
-    now: Timestamp,
-) -> (State, Vec<Effect>) {
-    work.give_up = None;
-    work.looks.clear();
-    let steps: Vec<StepId> = work.children.keys().cloned().collect();
-    let effects: Vec<Effect> = steps
-        .iter()
-        .flat_map(|step| work.signal(step, Signal::Abort, now))
-        .collect();
-    let (state, more) = stopped(plan, work, end, now);
-    (state, effects.into_iter().chain(more).collect())
-}
-
-pub(super) fn stopping(
-    plan: &RolloutPlan,
-    mut work: Box<Work>,
-    end: End,
-    now: Timestamp,
-    event: Event,
-) -> (State, Vec<Effect>) {
-    let effects = match event {
-        Event::Elapsed => work.elapsed(now),
-        event => work.give(event, now),
-    };
-    let (state, more) = stopped(plan, work, end, now);
-    (state, effects.into_iter().chain(more).collect())
-}
-
-/// Goes back once nothing is under way any more.
-fn stopped(plan: &RolloutPlan, mut work: Box<Work>, end: End, now: Timestamp) -> (State, Vec<Effect>) {
-    let end = match work.settle(plan, now) {
-        Some(stuck @ End::Stuck(_)) => stuck,
-        Some(End::Failed(_) | End::Superseded(_) | End::Aborted) | None => end,
-    };
-    if !work.children.is_empty() {
-        return (State::Stopping(work, end), Vec::new());
-    }
-    if !work.mutated {
-        return ended(work, end);
-    }
-    let spec = unwind::Spec {
-        run: plan.run.clone(),
-        changed: work.changed.clone(),
-        blocked_by: work.blocked_by.clone(),
-    };
-    let policy = unwind::Policy {
-        deployment: plan.policy.unwind_deployment.clone(),
-        cutover: plan.policy.unwind_cutover.clone(),
-    };
-    let mut machine = Unwind::new(spec, policy);
-    let effects = wrap(start(&mut machine, now, unwind::Event::Start));
-    unwound(work, end, Box::new(machine), effects)
-}
-
-pub(super) fn unwinding(
-    work: Box<Work>,
-    end: End,
-    mut machine: Box<Unwind>,
-    now: Timestamp,
-    event: Event,
-) -> (State, Vec<Effect>) {
-    // The table lets nothing in but its events and time.
-    let event = if let Event::Unwind(event) = event {
-        event
-    } else {
-        unwind::Event::Elapsed
-    };
-    let effects = wrap(start(machine.as_mut(), now, event));
-    unwound(work, end, machine, effects)
-}
-
-fn wrap(effects: Vec<unwind::Effect>) -> Vec<Effect> {
-    effects
-        .into_iter()
-        .map(|effect| Effect {
-            step: effect.step.clone(),
-            action: Action::Unwind(effect),
-        })
-        .collect()
-}
-
-fn unwound(work: Box<Work>, end: End, machine: Box<Unwind>, effects: Vec<Effect>) -> (State, Vec<Effect>) {
-    let outcome = match (machine.outcome(), end) {
-        (None, end) => return (State::Unwinding(work, end, machine), effects),
-        // What was stuck on the way forward is not mended by the rest going back.
-        (Some(_), End::Stuck(stuck)) => Outcome::Stuck(stuck),
-        (Some(unwind::Outcome::Stuck(stuck)), end) => Outcome::Stuck(Box::new(with_first_cause(*stuck, end))),
-        (Some(unwind::Outcome::Superseded(by)), _) => Outcome::Superseded {
-            by: Superseding::Deployment(by),
-        },
-        (Some(unwind::Outcome::AtLastKnownGood { evidence }), end) => match end {
-            End::Failed(why) => Outcome::RolledBack { why, evidence },
-            End::Superseded(by) => Outcome::Superseded { by },
-            End::Aborted => Outcome::Aborted {
-                left_at: LeftAt::LastKnownGood,
-            },
-            End::Stuck(stuck) => Outcome::Stuck(stuck),
-        },
-    };
-    (State::Ended(work, outcome), effects)
-}
-
-/// A way back that got stuck, told with what it was going back from: the person needs both.
-fn with_first_cause(mut stuck: Stuck, end: End) -> Stuck {
-    let (why, evidence) = match end {
-        End::Failed(reason) | End::Superseded(Superseding::Record(reason)) => (reason.text, reason.evidence),
-        End::Superseded(Superseding::Deployment(by)) => (
-            format!("{} was deployed by someone else ({})", by.service, by.deployment),
-            by.evidence,
-        ),
-        End::Aborted => ("it was aborted".to_owned(), Vec::new()),
-        End::Stuck(first) => (first.text, first.evidence),
-    };
-    stuck.text = format!("{}; it was going back because {why}", stuck.text);
-    stuck.evidence.splice(0..0, evidence);
-    stuck
-}
-
-/// The end of a rollout that has changed nothing.
-pub(super) fn ended(work: Box<Work>, end: End) -> (State, Vec<Effect>) {
-    let outcome = match end {
-        End::Failed(why) => Outcome::Refused { why },
-        End::Superseded(by) => Outcome::Superseded { by },
-        End::Aborted => Outcome::Aborted {
-            left_at: LeftAt::Untouched,
-        },
-        End::Stuck(stuck) => Outcome::Stuck(stuck),
-    };
-    (State::Ended(work, outcome), Vec::new())
 }

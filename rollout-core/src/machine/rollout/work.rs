@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Effect, End, Event, Serving, StepState, StepView, Superseding};
+use super::{Action, Effect, Event, Serving, StepState, StepView};
 use crate::dns::Record;
-use crate::error::{Applied, ErrorRecord, Retry};
+use crate::error::{ErrorRecord, Retry};
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::{ServiceName, StepId, TaskName};
 use crate::image::ImageRef;
-use crate::machine::cutover::{self, Cutover};
-use crate::machine::deployment::{self, Deployment};
-use crate::machine::gate::{self, Gate};
-use crate::machine::promotion::{self, Promotion};
-use crate::machine::task::{self, OneOff};
-use crate::machine::unwind::{Item, Undo};
+use crate::machine::cutover::Cutover;
+use crate::machine::deployment::Deployment;
+use crate::machine::gate::Gate;
+use crate::machine::promotion::Promotion;
+use crate::machine::task::OneOff;
+use crate::machine::unwind::Item;
 use crate::machine::{Effect as _, Lifecycle, Machine, Step, admits};
 use crate::plan::{RolloutPlan, step};
 use crate::service::Captured;
@@ -345,215 +345,10 @@ impl Work {
         });
     }
 
-    fn finished(&mut self, step: &StepId, now: Timestamp, state: StepState) {
+    pub(super) fn finished(&mut self, step: &StepId, now: Timestamp, state: StepState) {
         if let Some(view) = self.steps.iter_mut().rev().find(|view| view.step == *step) {
             view.until = Some(now);
             view.state = state;
-        }
-    }
-
-    /// Books every machine that has ended. The first bad end is returned; a stuck one outranks the others.
-    pub(super) fn settle(&mut self, plan: &RolloutPlan, now: Timestamp) -> Option<End> {
-        let mut end = None;
-        let steps: Vec<StepId> = self.children.keys().cloned().collect();
-        for step in steps {
-            let Some(child) = self.children.remove(&step) else {
-                continue;
-            };
-            match self.booked(plan, &step, child) {
-                Booked::Open(child) => {
-                    self.children.insert(step, child);
-                }
-                Booked::Done => self.finished(&step, now, StepState::Done),
-                Booked::Bad(bad) => {
-                    let why = bad.text();
-                    self.finished(&step, now, StepState::Failed { why });
-                    end = Some(match end {
-                        Some(first) if !matches!(bad, End::Stuck(_)) => first,
-                        Some(_) | None => bad,
-                    });
-                }
-            }
-        }
-        end
-    }
-
-    fn booked(&mut self, plan: &RolloutPlan, step: &StepId, child: Child) -> Booked {
-        match child {
-            Child::Image(machine) => match machine.outcome() {
-                None => Booked::Open(Child::Image(machine)),
-                Some(outcome) => self.image_ended(step, outcome),
-            },
-            Child::Task(name, machine) => match machine.outcome() {
-                None => Booked::Open(Child::Task(name, machine)),
-                Some(outcome) => self.task_ended(plan, step, name, outcome),
-            },
-            Child::Service(name, machine) => match machine.outcome() {
-                None => Booked::Open(Child::Service(name, machine)),
-                Some(outcome) => self.service_ended(plan, step, name, outcome),
-            },
-            Child::Gate(machine) => match machine.outcome() {
-                None => Booked::Open(Child::Gate(machine)),
-                Some(gate::Outcome::Passed { evidence, .. }) => {
-                    self.evidence.extend(evidence);
-                    self.gates.insert(step.clone());
-                    Booked::Done
-                }
-                Some(gate::Outcome::Failed(reason)) => Booked::failed(step, reason),
-            },
-            Child::Record(index, machine) => match machine.outcome() {
-                None => Booked::Open(Child::Record(index, machine)),
-                Some(outcome) => self.record_ended(plan, step, index, outcome),
-            },
-        }
-    }
-
-    fn image_ended(&mut self, step: &StepId, outcome: promotion::Outcome) -> Booked {
-        match outcome {
-            promotion::Outcome::Promoted { image, evidence } => {
-                self.evidence.extend(evidence);
-                self.images.insert(step.clone(), image);
-                Booked::Done
-            }
-            promotion::Outcome::Refused(reason) | promotion::Outcome::Failed(reason) => {
-                Booked::failed(step, reason)
-            }
-        }
-    }
-
-    fn task_ended(
-        &mut self,
-        plan: &RolloutPlan,
-        step: &StepId,
-        name: TaskName,
-        outcome: task::Outcome,
-    ) -> Booked {
-        let (ran, booked) = match outcome {
-            task::Outcome::Succeeded { evidence, .. } => {
-                self.evidence.extend(evidence);
-                self.tasks.insert(name.clone());
-                (Applied::Yes, Booked::Done)
-            }
-            task::Outcome::Failed { reason, ran } => (ran, Booked::failed(step, reason)),
-        };
-        let reversible = plan.tasks.iter().any(|task| task.name == name && task.reversible);
-        if !reversible && ran != Applied::No && self.blocked_by.is_none() {
-            self.blocked_by = Some(name);
-        }
-        booked
-    }
-
-    fn service_ended(
-        &mut self,
-        plan: &RolloutPlan,
-        step: &StepId,
-        name: ServiceName,
-        outcome: deployment::Outcome,
-    ) -> Booked {
-        match outcome {
-            deployment::Outcome::Deployed {
-                deployment,
-                task_definition,
-                changed_at,
-                evidence,
-            } => {
-                self.evidence.extend(evidence);
-                self.undo_service(
-                    step,
-                    &name,
-                    Some(deployment.clone()),
-                    Some(task_definition.clone()),
-                );
-                let images = self
-                    .images_of(plan, &name)
-                    .map(|(c, image)| (c, image.digest))
-                    .collect();
-                let serving = Serving {
-                    deployment,
-                    task_definition,
-                    images,
-                };
-                self.deployed.insert(name, Deployed { serving, changed_at });
-                Booked::Done
-            }
-            deployment::Outcome::Failed {
-                reason,
-                touched,
-                deployment,
-                task_definition,
-                ..
-            } => {
-                if touched {
-                    self.undo_service(step, &name, deployment, task_definition);
-                }
-                Booked::failed(step, reason)
-            }
-            // What someone else has deployed is theirs: there is nothing of ours to undo.
-            deployment::Outcome::Superseded { by, .. } => {
-                Booked::Bad(End::Superseded(Superseding::Deployment(by)))
-            }
-        }
-    }
-
-    fn undo_service(
-        &mut self,
-        step: &StepId,
-        name: &ServiceName,
-        ours: Option<crate::id::DeploymentId>,
-        our_revision: Option<crate::id::TaskDefinitionArn>,
-    ) {
-        let point = match self.captured.get(name) {
-            Some(Captured::Point(point)) => Some(point.clone()),
-            Some(Captured::Nothing { .. } | Captured::Busy { .. }) | None => None,
-        };
-        let undo = Undo::Service {
-            service: name.clone(),
-            point,
-            ours,
-            our_revision,
-        };
-        self.changed.push(Item {
-            step: step::unwind(step),
-            undo,
-        });
-    }
-
-    fn record_ended(
-        &mut self,
-        plan: &RolloutPlan,
-        step: &StepId,
-        index: usize,
-        outcome: cutover::Outcome,
-    ) -> Booked {
-        match outcome {
-            cutover::Outcome::Moved {
-                original,
-                now,
-                evidence,
-                ..
-            } => {
-                self.evidence.extend(evidence);
-                if let Some(cutover) = plan.cutovers.get(index) {
-                    let undo = Undo::Record {
-                        zone: cutover.zone.clone(),
-                        key: cutover.key.clone(),
-                        original,
-                        ours: now.data.clone(),
-                        allow_unhealthy_target: cutover.allow_unhealthy_target,
-                    };
-                    self.changed.push(Item {
-                        step: step::unwind(step),
-                        undo,
-                    });
-                }
-                self.records.push(now);
-                Booked::Done
-            }
-            cutover::Outcome::Refused(reason) | cutover::Outcome::Reverted(reason) => {
-                Booked::failed(step, reason)
-            }
-            cutover::Outcome::Superseded(reason) => Booked::Bad(End::Superseded(Superseding::Record(reason))),
-            cutover::Outcome::Stuck(stuck) => Booked::Bad(End::Stuck(stuck)),
         }
     }
 
@@ -571,33 +366,6 @@ impl Work {
             let image = self.images.get(&step::image(service, container))?;
             Some((container.clone(), image.clone()))
         })
-    }
-}
-
-/// How a machine stands.
-enum Booked {
-    Open(Child),
-    Done,
-    Bad(End),
-}
-
-impl Booked {
-    fn failed(step: &StepId, reason: Reason) -> Self {
-        Self::Bad(End::Failed(Reason {
-            text: format!("{step}: {}", reason.text),
-            ..reason
-        }))
-    }
-}
-
-impl End {
-    fn text(&self) -> String {
-        match self {
-            Self::Failed(reason) | Self::Superseded(Superseding::Record(reason)) => reason.text.clone(),
-            Self::Superseded(Superseding::Deployment(by)) => format!("superseded by {}", by.deployment),
-            Self::Aborted => "aborted".to_owned(),
-            Self::Stuck(stuck) => stuck.text.clone(),
-        }
     }
 }
 

@@ -5,10 +5,11 @@ Environment of the server, in seconds:
   SIM_PULL_SECONDS (0.3)       each pull of an image
 Environment of a container, from its task definition or an override:
   SIM_START_SECONDS (0.2)      from created to started
-  SIM_EXIT_SECONDS             it exits after that long; absent, it runs until it is stopped
+  SIM_EXIT_SECONDS             it exits after that long; absent or empty, it runs until it is stopped
   SIM_EXIT_CODE (1)            with this code
   SIM_LOG_LINE                 the last line it writes before it exits by itself
                                (default "FATAL: could not connect to database"; none if the code is 0)
+The manifest of an image in this MiniStack's own ECR may have the same in its annotations; the environment has the last word.
 
 An image whose reference contains "missing" has no manifest and cannot be pulled. An image of a repository that
 this MiniStack's own ECR holds is looked up there: its tag gives the digest that PutImage stored, and a tag or
@@ -16,6 +17,7 @@ digest that ECR does not have cannot be pulled. Any other reference has the SHA-
 """
 import hashlib
 import itertools
+import json
 import os
 import re
 import time
@@ -32,10 +34,8 @@ def from_env(timeout=None, **_):
     return _CLIENT
 
 
-def _digest(image):
-    """The digest of the manifest that `image` names, or ImageNotFound."""
-    if "missing" in image:
-        raise errors.ImageNotFound(f"manifest for {image} not found: manifest unknown")
+def _stored(image):
+    """The image that `image` names in MiniStack's ECR, or ImageNotFound; None for one of another registry."""
     name = _ECR.match(image)
     if name:
         from ministack.services import ecr
@@ -46,7 +46,26 @@ def _digest(image):
             found = ecr._find_image(repository, want)
             if found is None:
                 raise errors.ImageNotFound(f"manifest for {image} not found: manifest unknown")
-            return found["imageDigest"]
+            return found
+    return None
+
+
+def _annotations(image):
+    """What its manifest says of its containers."""
+    try:
+        stored = _stored(image)
+        return json.loads(stored["imageManifest"]).get("annotations") or {} if stored else {}
+    except (errors.ImageNotFound, ValueError):
+        return {}
+
+
+def _digest(image):
+    """The digest of the manifest that `image` names, or ImageNotFound."""
+    if "missing" in image:
+        raise errors.ImageNotFound(f"manifest for {image} not found: manifest unknown")
+    stored = _stored(image)
+    if stored:
+        return stored["imageDigest"]
     return image.split("@", 1)[1] if "@" in image else "sha256:" + hashlib.sha256(image.encode()).hexdigest()
 
 
@@ -77,7 +96,7 @@ class Container:
         self.image = image
         self.labels = options.get("labels") or {}
         self.name = options.get("name") or self.id[:12]
-        self._env = dict(options.get("environment") or {})
+        self._env = {**_annotations(image.name), **(options.get("environment") or {})}
         self._started, self._stopped = time.time(), None
         n = next(_number)
         self.attrs = {
@@ -88,7 +107,7 @@ class Container:
 
     def _own_end(self):
         after = self._env.get("SIM_EXIT_SECONDS")
-        return None if after is None else self._started + float(after)
+        return None if not after else self._started + float(after)
 
     def _end(self):
         return min((t for t in (self._stopped, self._own_end()) if t is not None), default=None)

@@ -287,7 +287,10 @@ fn enough_failed_tasks_end_it_early_with_the_reason() {
     seen.stopped = vec![crashed(1, at(20))];
     assert!(matches!(judged(&seen), Judgement::Progressing { .. }));
     seen.stopped.push(crashed(2, at(25)));
-    seen.events = vec![event(at(26), "has started 1 tasks")];
+    seen.events = vec![
+        event(at(9), "of a deployment before ours, which is not quoted"),
+        event(at(26), "has started 1 tasks"),
+    ];
     let Judgement::Failing(reason) = judged(&seen) else {
         panic!()
     };
