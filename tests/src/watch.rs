@@ -8,7 +8,7 @@ use pollster::block_on;
 use rollout_core::Effect as _;
 use rollout_core::context::OpContext;
 use rollout_core::dns::{Record, RecordKey};
-use rollout_core::id::Generation;
+use rollout_core::id::{Generation, ServiceName, StepId};
 use rollout_core::machine::rollout::{Action, Effect, Rollout, StateKind, StepState, StepView};
 use rollout_core::machine::{Transitions as _, cutover, deployment, promotion, task};
 use rollout_core::observer::{Notice, Observer};
@@ -142,6 +142,17 @@ impl Watch {
                 format_args!("I-11: {at_once} services change at once, {bound} may"),
             );
         }
+        if let Action::Deployment(deployment::Effect::UpdateService(change)) = &effect.action {
+            for step in self.predecessors(&change.service) {
+                let done = |view: &StepView| view.step == step && view.state == StepState::Done;
+                if !machine.progress().iter().any(done) {
+                    self.problem(
+                        at,
+                        format_args!("{} begins before {step} is done", change.service),
+                    );
+                }
+            }
+        }
         if self.swaps(effect) {
             let open = self.gates().into_iter().filter(|gate| {
                 let done = |view: &StepView| view.step == *gate && view.state == StepState::Done;
@@ -153,8 +164,24 @@ impl Watch {
         }
     }
 
+    /// The steps that must be done before a service is changed: the services before it, and their gates.
+    fn predecessors(&self, service: &ServiceName) -> Vec<StepId> {
+        let named = |name: &ServiceName| self.plan.services.iter().find(|plan| plan.name == *name);
+        let before = named(service)
+            .into_iter()
+            .flat_map(|plan| plan.after.iter().filter_map(named));
+        let steps = before.flat_map(|plan| {
+            let gates = plan
+                .gates
+                .iter()
+                .map(|gate| step::gate(Some(&plan.name), &gate.name));
+            gates.chain([step::service(&plan.name)])
+        });
+        steps.collect()
+    }
+
     /// Every gate of the plan.
-    fn gates(&self) -> Vec<rollout_core::id::StepId> {
+    fn gates(&self) -> Vec<StepId> {
         let services = self.plan.services.iter();
         let of_services = services.flat_map(|s| s.gates.iter().map(|g| step::gate(Some(&s.name), &g.name)));
         let of_release = self.plan.gates.iter().map(|g| step::gate(None, &g.name));

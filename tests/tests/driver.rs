@@ -399,6 +399,67 @@ fn an_answer_that_cannot_be_written_is_not_acted_on() {
     assert_eq!(machine.state_kind(), deployment::StateKind::Updating);
 }
 
+/// Answers everything with what does not fit.
+struct Confused;
+
+#[async_trait]
+impl Perform<Deployment> for Confused {
+    async fn perform(&self, _: &deployment::Effect) -> deployment::Event {
+        deployment::Event::Start
+    }
+}
+
+#[test]
+fn an_answer_that_the_machine_refuses_halts_the_run() {
+    let log = Log::default();
+    let journal = Told {
+        log: log.clone(),
+        fails_at: None,
+    };
+    let driver = Driver {
+        run: "r-1".parse().expect("a name"),
+        performer: &Confused,
+        journal: &journal,
+        clock: &Steps(Mutex::new(NOW)),
+        observer: &Silent,
+    };
+    let halted = block_on(driver.run(&mut deployment(), stream::empty()));
+    assert!(matches!(halted, Err(DriveError::Halted(_))), "{halted:?}");
+    assert_eq!(
+        said(&log).len(),
+        4,
+        "opened, start, one intent, its answer: {:#?}",
+        said(&log)
+    );
+}
+
+#[test]
+fn a_signal_that_the_machine_refuses_is_dropped() {
+    let log = Log::default();
+    let journal = Told {
+        log: log.clone(),
+        fails_at: None,
+    };
+    let clock = Arc::new(Steps(Mutex::new(NOW)));
+    let run = || "r-1".parse().expect("a name");
+    let step = "service/api".parse().expect("a name");
+    let ports = ports(good_target(&log, 1));
+    let performer = PortPerformer::new(ports, clock.clone(), run(), step, Duration::from_secs(20));
+    let driver = Driver {
+        run: run(),
+        performer: &performer,
+        journal: &journal,
+        clock: clock.as_ref(),
+        observer: &Silent,
+    };
+    let twice = stream::iter([deployment::Event::Start, deployment::Event::Start]);
+    let outcome = block_on(driver.run(&mut deployment(), twice)).expect("driven");
+    assert!(
+        matches!(outcome, deployment::Outcome::Deployed { .. }),
+        "{outcome:?}"
+    );
+}
+
 #[test]
 fn an_identity_that_is_not_the_environments_leads_to_no_change_at_all() {
     let world = rollout_sim::storefront(8);

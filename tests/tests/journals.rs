@@ -190,7 +190,14 @@ fn a_journal_that_was_changed_does_not_replay() {
             unreachable!("it was just found")
         };
         effect.step = "another/step".parse().expect("a name");
-        let diverged = replay(fresh, &changed).expect_err("the journal was changed");
+        let diverged = replay(fresh.clone(), &changed).expect_err("the journal was changed");
         assert_eq!(diverged.record, records[at].seq, "{}", path.display());
+        // Nor one of which a record is missing, whichever it is: the next one shows it.
+        for missing in 0..records.len() - 1 {
+            let (next, mut gap) = (records[missing + 1].seq, records.clone());
+            gap.remove(missing);
+            let diverged = replay(fresh.clone(), &gap).expect_err("a record is missing");
+            assert_eq!(diverged.record, next, "{}", path.display());
+        }
     }
 }

@@ -12,7 +12,7 @@ use rollout_core::machine::cutover;
 use rollout_core::machine::rollout::{Event, Outcome, Superseding};
 use rollout_core::plan::{Draft, step};
 use rollout_core::service::ServiceStatus;
-use rollout_sim::{Incident, When, World};
+use rollout_sim::{Incident, Operation, When, World};
 use rollout_tests::run::{Finished, run, storefront};
 use rollout_tests::truth::{self, SERVICES, after, before, flaws};
 
@@ -338,6 +338,39 @@ fn replaced_by_another_deployer_is_superseded_and_names_the_deployment() {
         "another deployment is named"
     );
     // We have yielded: theirs comes up undisturbed.
+    world.pass(secs(600));
+    assert_eq!(truth::flaw(&world, FRONTEND, &theirs), None);
+}
+
+/// Someone deploys a service after it was captured and before its turn: it is not written at all (I-5).
+#[test]
+fn deployed_by_another_before_our_turn_is_superseded_and_never_written() {
+    let mut world = world();
+    let (wanted, draft) = (before(&world), storefront(&world));
+    let image = third(&mut world);
+    let theirs = image.1.clone();
+    let foreign = Incident::ForeignDeployer {
+        service: FRONTEND.into(),
+        image: Some(image),
+    };
+    let when = When::deployment_of("backend", secs(5));
+    world.schedule("production", when, foreign).expect("it is there");
+    let finished = run(world, draft);
+
+    let Outcome::Superseded {
+        by: Superseding::Deployment(by),
+    } = &finished.outcome
+    else {
+        panic!("{:#?}", finished.outcome)
+    };
+    assert_eq!(by.service.as_str(), FRONTEND);
+    let mut world = finished.cloud.world();
+    assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());
+    let written = world
+        .calls()
+        .effects()
+        .any(|call| call.operation == Operation::UpdateService && call.subject == FRONTEND);
+    assert!(!written, "we wrote over another's deployment");
     world.pass(secs(600));
     assert_eq!(truth::flaw(&world, FRONTEND, &theirs), None);
 }

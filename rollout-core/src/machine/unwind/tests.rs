@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::undoing::named;
 use super::*;
 use crate::dns::{ChangeBatch, Marker, Record};
-use crate::evidence::Cause;
+use crate::evidence::{Cause, Reason};
 use crate::id::Generation;
 use crate::image::ImageRef;
 use crate::machine::Effect as _;
@@ -332,6 +332,51 @@ fn another_deployer_is_yielded_to_and_the_others_go_back() {
 }
 
 #[test]
+fn a_record_that_another_has_changed_is_left_to_them_and_told() {
+    let mut run = Run::new();
+    let stuck = stuck(run.run(|effect| {
+        let theirs = effect.step.as_str() == "unwind/dns";
+        if theirs { Luck::Foreign } else { Luck::Good }
+    }));
+    assert_eq!(stuck.reason, StuckReason::ForeignChange, "{stuck:?}");
+    assert_eq!(
+        run.world.record().map(RecordData::ttl),
+        Some(secs(77)),
+        "theirs was overwritten"
+    );
+    assert!(SERVICES.iter().all(|service| run.is_back(service)));
+}
+
+#[test]
+fn a_record_does_not_go_back_to_a_target_that_cannot_take_traffic() {
+    let mut run = Run::new();
+    let stuck = stuck(run.run(|effect| match effect.action {
+        Action::Cutover(cutover::Effect::CheckTarget { .. }) => Luck::Bad,
+        Action::Cutover(_) | Action::Deployment(_) => Luck::Good,
+    }));
+    assert_eq!(stuck.reason, StuckReason::NoHealthyTarget, "{stuck:?}");
+    assert_eq!(run.world.record(), Some(&data("new.example.com")), "I-10");
+    assert!(SERVICES.iter().all(|service| run.is_back(service)));
+}
+
+/// Whatever a record's way back comes to, only `Moved` is none of the problems.
+#[test]
+fn a_record_that_did_not_go_back_is_a_problem() {
+    let run = Run::new();
+    let why = || Reason::new(Cause::CallFailed, "no");
+    for outcome in [
+        cutover::Outcome::Refused(why()),
+        cutover::Outcome::Reverted(why()),
+        cutover::Outcome::Superseded(why()),
+    ] {
+        let mut found = Found::default();
+        run.fresh.record_ended(&mut found, outcome.clone());
+        let verdict = run.fresh.verdict(found);
+        assert!(matches!(verdict, Outcome::Stuck(_)), "{outcome:?}: {verdict:?}");
+    }
+}
+
+#[test]
 fn nothing_goes_back_past_an_irreversible_migration() {
     let mut run = Run::with(|spec| spec.blocked_by = Some("migrate".parse().expect("valid")));
     let stuck = stuck(run.run(|_| Luck::Good));
@@ -442,6 +487,33 @@ fn an_event_of_a_step_that_never_was_is_refused_and_a_late_one_is_dropped() {
     assert!(run.walk.give(BEGAN, failed("unwind/nowhere")).is_err());
     assert_eq!(run.walk.give(BEGAN, failed("unwind/backend")), Ok(Vec::new()));
     assert_eq!(run.walk.machine.state_kind(), before.state_kind());
+}
+
+#[test]
+fn a_late_answer_of_one_service_is_not_taken_for_another_ones() {
+    let mut run = Run::new();
+    run.give(Event::Start);
+    let of_worker = loop {
+        if run.flight.is_empty() {
+            run.now = run
+                .now
+                .max(run.walk.machine.deadline().expect("it has not ended").at);
+            run.give(Event::Elapsed);
+            continue;
+        }
+        let effect = run.flight.remove(0);
+        let event = run.answer(effect, Luck::Good);
+        run.give(event.clone());
+        let at_hand = run.walk.machine.waiting_for().map(|(step, _)| step.as_str());
+        if at_hand == Some("unwind/frontend") {
+            break event;
+        }
+    };
+    // The last answer about the worker comes once more.
+    assert!(matches!(&of_worker, Event::Deployment { step, .. } if step.as_str() == "unwind/worker"));
+    let before = run.walk.machine.clone();
+    assert_eq!(run.walk.give(run.now, of_worker), Ok(Vec::new()));
+    assert_eq!(run.walk.machine, before);
 }
 
 /// xorshift64*: plain arithmetic, the same everywhere.

@@ -156,7 +156,7 @@ impl Unwind {
         }
     }
 
-    fn record_ended(&self, found: &mut Found, outcome: cutover::Outcome) {
+    pub(super) fn record_ended(&self, found: &mut Found, outcome: cutover::Outcome) {
         match outcome {
             cutover::Outcome::Moved { evidence, .. } => found.evidence.extend(evidence),
             cutover::Outcome::Superseded(reason) => {
@@ -186,7 +186,7 @@ impl Unwind {
         }
     }
 
-    fn verdict(&self, found: Found) -> Outcome {
+    pub(super) fn verdict(&self, found: Found) -> Outcome {
         let mut problems = found.problems.into_iter();
         let Some(first) = problems.next() else {
             return match found.superseded {
