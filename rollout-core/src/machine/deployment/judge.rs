@@ -393,7 +393,10 @@ pub(super) fn quotes(known: &Known<'_>, seen: &ServiceObservation) -> Vec<Eviden
         .flat_map(|task| task.evidence(SOURCE))
         .collect();
     // The service's events go back to deployments before ours.
-    let ours = seen.events.iter().filter(|event| event.at >= known.bound.created_at);
+    let ours = seen
+        .events
+        .iter()
+        .filter(|event| event.at >= known.bound.created_at);
     let skipped = ours.clone().count().saturating_sub(QUOTED);
     all.extend(ours.skip(skipped).cloned());
     all.sort_by_key(|evidence| evidence.at);
