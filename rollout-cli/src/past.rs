@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use rollout_core::Machine as _;
 use rollout_core::journal::{self, Body, Record};
 use rollout_core::machine::rollout::{Effect, Event, Rollout};
+use rollout_core::machine::unwind::{self, Unwind};
 use rollout_core::time::Timestamp;
 
 use crate::follow::Follower;
@@ -54,4 +56,18 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Past> {
         open: replayed.open.into_iter().map(|(_, effect)| effect).collect(),
         machine: replayed.machine,
     })
+}
+
+/// How a rollback by hand ended; `None` when its journal has no end.
+///
+/// # Errors
+/// When it cannot be read, or does not fit the machine.
+pub(crate) fn rollback(path: &Path) -> anyhow::Result<Option<unwind::Outcome>> {
+    let records: Vec<Record<unwind::Event, unwind::Effect>> = journal::read_file(path)?;
+    let Some(Body::Opened(header)) = records.first().map(|record| &record.body) else {
+        return Ok(None);
+    };
+    let fresh: Unwind = serde_json::from_value(header.fresh.clone())
+        .with_context(|| format!("{} does not begin with a rollback", path.display()))?;
+    Ok(journal::replay(fresh, &records)?.machine.outcome())
 }

@@ -23,12 +23,12 @@ pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
     if global.json {
         super::print(&lines(&dir, &past, held));
     } else {
-        super::print(&text(global, &dir, &past, held));
+        super::print(&text(global, &dir, &past, held)?);
     }
     Ok(Exit::Done)
 }
 
-fn text(global: &Global, dir: &RunDir, past: &Past, held: bool) -> String {
+fn text(global: &Global, dir: &RunDir, past: &Past, held: bool) -> anyhow::Result<String> {
     let paint = Paint::for_stdout(global.no_color);
     let size = Size {
         rows: usize::MAX,
@@ -49,11 +49,18 @@ fn text(global: &Global, dir: &RunDir, past: &Past, held: bool) -> String {
         }
         None => text.push_str(&interrupted(dir, past)),
     }
-    let rollbacks = dir.rollbacks().len();
-    if rollbacks > 0 {
-        let _ = writeln!(text, "\n{rollbacks} rollback(s) of it were asked for by hand");
+    for journal in dir.rollbacks() {
+        // Said after the run's own end, because it is newer.
+        let ended = match past::rollback(&journal)? {
+            Some(outcome) => {
+                let report = outcome::of_unwind(&outcome, &past.machine.plan().to);
+                format!("{}: {}", report.name, report.summary)
+            }
+            None => "it has no end yet".to_owned(),
+        };
+        let _ = writeln!(text, "\nafter that, `rollout rollback`: {ended}");
     }
-    text
+    Ok(text)
 }
 
 fn interrupted(dir: &RunDir, past: &Past) -> String {
