@@ -5,11 +5,12 @@
 //! eval "$(cargo xtask emulator start)"       # and two environments on it; cargo xtask emulator test makes some and runs this
 //! cargo run --package rollout-examples --features aws --example aws_release -- \
 //!     staging=111111111111/shop-staging production=222222222222/shop-production \
-//!     service=backend container=app repository=shop/backend tag=2.0.0 template=ecs/backend.json
+//!     service=backend container=app repository=shop/backend tag=2.0.0 template=ecs/backend.json soak=3600
 //! ```
 //!
 //! Credentials are the profiles `staging` and `production`, as for every AWS tool. The guard compares their accounts with
-//! those given here before anything is changed. The template is what `register-task-definition --cli-input-json` takes.
+//! those given here before anything is changed. The template is what `register-task-definition --cli-input-json` takes;
+//! `soak` is for how many seconds staging must have run the image.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ pub(crate) struct Release {
     pub(crate) repository: String,
     pub(crate) tag: String,
     pub(crate) template: serde_json::Value,
+    /// For how long staging must have run it.
+    pub(crate) soak: Duration,
     pub(crate) journal: PathBuf,
 }
 
@@ -82,6 +85,7 @@ async fn main() -> Result<ExitCode, Failure> {
         repository: take("repository")?,
         tag: take("tag")?,
         template: serde_json::from_str(&std::fs::read_to_string(take("template")?)?)?,
+        soak: Duration::from_secs(take("soak")?.parse()?),
         journal: format!("release-{}.jsonl", TokioClock::new().now().as_millis()).into(),
     };
     let (staging, production) = (
@@ -195,7 +199,7 @@ fn draft(production: &Side, release: Release) -> Result<Draft, Failure> {
         to: release.repository.parse()?,
         service: release.service.parse()?,
         container: release.container.parse()?,
-        soak: Duration::from_secs(1),
+        soak: release.soak,
     };
     Ok(Draft {
         run: format!("release-{}", TokioClock::new().now().as_millis()).parse()?,

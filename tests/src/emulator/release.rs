@@ -213,7 +213,8 @@ pub fn service(
         to: to.clone(),
         service: name.clone(),
         container: id(CONTAINER),
-        soak: Duration::from_secs(1),
+        // Everything here is seconds old, and MiniStack's times have whole seconds.
+        soak: Duration::ZERO,
     };
     ServicePlan {
         name: name.clone(),

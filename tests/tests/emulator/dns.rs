@@ -1,4 +1,4 @@
-//! Records alone: they need no tasks, so every emulator can run these.
+//! Records alone: they need no tasks, so moto can run some of these, too.
 
 use rollout_core::context::OpContext;
 use rollout_core::dns::{ChangeBatch, Marker, Record, RecordData, RecordKey};

@@ -22,6 +22,7 @@ pub(crate) async fn the_example_releases() {
         repository: backend.repository.to_string(),
         tag: "2.0.0".to_owned(),
         template: world.production.template("backend", &[]),
+        soak: core::time::Duration::ZERO,
         journal: journal.clone(),
     };
 

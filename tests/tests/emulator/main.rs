@@ -26,8 +26,8 @@ use rollout_tests::emulator::Emulator;
 enum Needs {
     /// Route 53 alone.
     Records,
-    /// A Route 53 that refuses to delete a record by values that it does not have.
-    ExactDeletes,
+    /// A Route 53 that refuses a batch that does not fit the records.
+    CompareAndSet,
     /// Tasks that follow their service.
     Deployments,
 }
@@ -37,11 +37,11 @@ impl Needs {
     fn missing(self, emulator: Emulator) -> Option<&'static str> {
         match (self, emulator) {
             (Self::Records, _)
-            | (Self::ExactDeletes, Emulator::Ministack)
+            | (Self::CompareAndSet, Emulator::Ministack)
             | (Self::Deployments, Emulator::Ministack | Emulator::Localstack) => None,
-            (Self::ExactDeletes, Emulator::Localstack | Emulator::Moto) => {
-                Some("moto, and LocalStack with it, deletes a record whatever values the batch names")
-            }
+            (Self::CompareAndSet, Emulator::Localstack | Emulator::Moto) => Some(
+                "moto's Route 53, which is LocalStack's too, compares a batch with past changes, not with the records",
+            ),
             (Self::Deployments, Emulator::Moto) => Some("moto starts no task for a service"),
         }
     }
@@ -123,18 +123,24 @@ fn main() -> ExitCode {
         trial(
             emulator,
             Needs::Deployments,
+            "too_short_in_staging_is_refused",
+            refused::too_short_in_staging,
+        ),
+        trial(
+            emulator,
+            Needs::Deployments,
             "the_example_releases",
             example::the_example_releases,
         ),
         trial(
             emulator,
-            Needs::ExactDeletes,
+            Needs::CompareAndSet,
             "a_stale_batch_is_a_conflict",
             dns::a_stale_batch,
         ),
         trial(
             emulator,
-            Needs::Records,
+            Needs::CompareAndSet,
             "a_record_that_came_first_is_a_conflict",
             dns::a_record_that_came_first,
         ),

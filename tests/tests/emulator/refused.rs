@@ -1,5 +1,7 @@
 //! Releases that do not begin: nothing was changed, and nothing was tried.
 
+use core::time::Duration;
+
 use aws_sdk_cloudwatch::types::StateValue;
 use rollout_core::evidence::Cause;
 use rollout_core::machine::rollout::Outcome;
@@ -61,5 +63,26 @@ pub(crate) async fn an_alarm_before_the_start() {
     };
     assert_eq!(why.cause, Cause::AlarmBeforeStart, "{}", said(&why));
     assert!(said(&why).contains(&alarm), "{}", said(&why));
+    assert_eq!(wired.target_calls.mutating(), [""; 0]);
+}
+
+/// Staging has run it, but not for long enough.
+pub(crate) async fn too_short_in_staging() {
+    let world = World::create().await;
+    let backend = world.app("backend").await;
+    let mut draft = world.draft();
+    let mut plan = world.plan_for(&backend, &[]);
+    for image in plan.images.values_mut() {
+        image.soak = Duration::from_secs(3600);
+    }
+    draft.services.push(plan);
+
+    let (outcome, _, wired) = world.run(draft).await;
+
+    let Outcome::Refused { why } = outcome else {
+        panic!("{outcome:#?}")
+    };
+    assert_eq!(why.cause, Cause::SoakTooShort, "{}", said(&why));
+    assert!(said(&why).contains(backend.new.as_str()), "{}", said(&why));
     assert_eq!(wired.target_calls.mutating(), [""; 0]);
 }
