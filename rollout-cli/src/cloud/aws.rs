@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use rollout_aws::clock::TokioClock;
 use rollout_aws::cloudwatch::{AlarmGate, LoadBalancerRequests};
 use rollout_aws::ecr::{EcrPromotion, Registry};
 use rollout_aws::ecs::{EcsEnvironment, EcsRollback};
@@ -14,11 +14,9 @@ use rollout_aws::probe::{AddressPolicy, HttpGate};
 use rollout_aws::route53::{Authority, Route53Cutover};
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_core::port::{Clock, Ports};
-use rollout_core::time::Timestamp;
 
 use crate::args::Global;
 use crate::config::{Config, Environment, Verify};
-use crate::runs::now;
 
 /// AWS, as the configuration's two environments.
 pub(crate) struct Aws {
@@ -46,7 +44,7 @@ impl Aws {
                 rollback: Arc::new(rollback),
                 target: environment,
             },
-            clock: Arc::new(Wall),
+            clock: Arc::new(TokioClock::new()),
         })
     }
 
@@ -112,18 +110,4 @@ fn dns(sdk: &SdkConfig, config: &Config, guard: Arc<IdentityGuard>) -> Route53Cu
         .with_guard(guard)
         .with_target_health(Arc::clone(&balancers) as Arc<_>)
         .with_request_count(Arc::new(LoadBalancerRequests::from_config(sdk, balancers)))
-}
-
-/// The wall clock, with the runtime's timer.
-struct Wall;
-
-#[async_trait]
-impl Clock for Wall {
-    fn now(&self) -> Timestamp {
-        now()
-    }
-
-    async fn sleep_until(&self, moment: Timestamp) {
-        tokio::time::sleep(moment.since(now())).await;
-    }
 }

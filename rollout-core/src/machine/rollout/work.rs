@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Effect, Event, Serving, StepState, StepView};
 use crate::dns::Record;
-use crate::error::{ErrorRecord, Retry};
+use crate::error::{ErrorKind, ErrorRecord, Retry};
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::{ServiceName, StepId, TaskName};
 use crate::image::ImageRef;
@@ -234,9 +234,11 @@ impl Work {
         };
         look.errors = look.errors.saturating_add(1);
         if error.retry == Retry::Never || look.errors > plan.policy.max_errors {
-            let cause = match error.kind {
-                crate::error::ErrorKind::PermissionDenied => Cause::PermissionDenied,
-                _ => Cause::CallFailed,
+            let denied = error.kind == ErrorKind::PermissionDenied;
+            let cause = if denied {
+                Cause::PermissionDenied
+            } else {
+                Cause::CallFailed
             };
             return Err(Reason::new(cause, format!("{step}: {error}")));
         }
