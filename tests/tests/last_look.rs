@@ -72,6 +72,30 @@ fn it_waits_for_tasks_that_are_on_their_way() {
     assert_eq!(flaws(&world, &wanted, &SERVICES), Vec::<String>::new());
 }
 
+/// One service is not there yet; by the time it is, another has lost what it had shown before.
+#[test]
+fn it_claims_what_it_sees_in_one_round() {
+    let scaled = |service: &str, desired| Incident::Scaled {
+        service: service.to_owned(),
+        desired,
+    };
+    let (mut world, draft) = shortly_before_the_end([scaled("worker", 6)]);
+    let wanted = after(&world, &draft);
+    let soon_after = last_look().after(Duration::from_secs(12));
+    world
+        .schedule("production", When::At(soon_after), scaled("backend", 9))
+        .expect("it is there");
+    let finished = run(world, draft);
+    assert!(
+        matches!(finished.outcome, Outcome::Released { .. }),
+        "{:#?}",
+        finished.outcome
+    );
+    let world = finished.cloud.world();
+    assert_eq!(flaws(&world, &wanted, &SERVICES), Vec::<String>::new());
+    assert_eq!(truth::service(&world, "backend").running, 9);
+}
+
 #[test]
 fn it_gives_up_on_tasks_that_do_not_come() {
     let (world, draft) = shortly_before_the_end([

@@ -28,6 +28,7 @@ use crate::time::{Deadline, Timestamp};
 mod back;
 mod book;
 mod check;
+mod look;
 mod progress;
 mod stage;
 mod work;

@@ -7,7 +7,7 @@ use super::check::PROCEED;
 use super::work::{Child, Work};
 use super::{Action, Effect, End, Event, Outcome, State, Superseding};
 use crate::evidence::{Cause, Reason};
-use crate::id::{RepositoryName, ServiceName, StepId};
+use crate::id::{RepositoryName, ServiceName};
 use crate::image::ImageRef;
 use crate::machine::Effect as _;
 use crate::machine::cutover::{self, Cutover, Goal};
@@ -321,7 +321,7 @@ fn cutover_spec(plan: &RolloutPlan, cutover: &CutoverPlan) -> cutover::Spec {
     }
 }
 
-/// The last look at every service.
+/// The last look at every service: one round in which success is seen at all of them.
 fn confirm(plan: &RolloutPlan, mut work: Box<Work>, now: Timestamp) -> (State, Vec<Effect>) {
     work.give_up = Some(now.after(plan.policy.confirm));
     let effects = plan
@@ -347,12 +347,16 @@ pub(super) fn confirming(
     let bad = match event {
         Event::Confirmed { service, seen } => confirmed(plan, &mut work, service, &seen, now),
         Event::CallFailed { step, error } => {
-            work.look_failed(plan, &step, &error, now).err().map(End::Failed)
+            let failed = work.look_failed(plan, &step, &error, now);
+            work.begin_round(&step);
+            failed.err().map(End::Failed)
         }
         Event::Abort => Some(End::Aborted),
         Event::Elapsed if work.is_late(now) => {
-            let left: Vec<&str> = work.looks.keys().map(StepId::as_str).collect();
-            let why = format!("success could not be seen once more: {}", left.join(", "));
+            let why = format!(
+                "success could not be seen once more: {}",
+                work.doubts().join(", ")
+            );
             Some(End::Failed(Reason::new(Cause::DeadlineExceeded, why)))
         }
         Event::Elapsed => {
@@ -374,7 +378,7 @@ pub(super) fn confirming(
     };
     match bad {
         Some(end) => stop(plan, work, end, now),
-        None if work.looks.is_empty() => {
+        None if work.all_shown(now) => {
             let services = work
                 .deployed
                 .iter()
@@ -410,12 +414,11 @@ fn confirmed(
     };
     match deployment::confirm(&claim, seen) {
         deployment::Confirmation::Serving(evidence) => {
-            work.looked(&step, now);
-            work.evidence.extend(evidence);
+            work.shown(&step, evidence);
             None
         }
         deployment::Confirmation::NotYet => {
-            work.look_again(&step, now.after(plan.policy.retry_every));
+            work.unmet(&step, now.after(plan.policy.retry_every));
             None
         }
         deployment::Confirmation::Superseded(by) => {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::look::Look;
 use super::{Action, Effect, Event, Serving, StepState, StepView};
 use crate::dns::Record;
-use crate::error::{ErrorKind, ErrorRecord, Retry};
-use crate::evidence::{Cause, Evidence, Reason};
+use crate::evidence::Evidence;
 use crate::id::{ServiceName, StepId, TaskName};
 use crate::image::ImageRef;
 use crate::machine::cutover::Cutover;
@@ -30,14 +30,6 @@ pub(crate) enum Child {
     Service(ServiceName, Box<Deployment>),
     Gate(Box<Gate>),
     Record(usize, Box<Cutover>),
-}
-
-/// A call of the rollout's own: under way, or to be said again at a time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Look {
-    action: Action,
-    errors: u32,
-    again_at: Option<Timestamp>,
 }
 
 /// A deployed service.
@@ -190,81 +182,6 @@ impl Work {
         self.give_up.is_some_and(|at| at <= now)
     }
 
-    /// Begins a call of the rollout's own.
-    pub(super) fn look(&mut self, step: StepId, action: Action, now: Timestamp) -> Effect {
-        self.looks.insert(
-            step.clone(),
-            Look {
-                action: action.clone(),
-                errors: 0,
-                again_at: None,
-            },
-        );
-        self.began(&step, now);
-        Effect { step, action }
-    }
-
-    /// Closes a call of the rollout's own. `false` when it was not under way: a late answer.
-    pub(super) fn looked(&mut self, step: &StepId, now: Timestamp) -> bool {
-        let known = self.looks.remove(step).is_some();
-        if known {
-            self.finished(step, now, StepState::Done);
-        }
-        known
-    }
-
-    /// Says a call of the rollout's own again at a later time, although it did not fail.
-    pub(super) fn look_again(&mut self, step: &StepId, at: Timestamp) {
-        if let Some(look) = self.looks.get_mut(step) {
-            look.errors = 0;
-            look.again_at = Some(at);
-        }
-    }
-
-    /// Books a failed call of the rollout's own: to be said again, or the end.
-    pub(super) fn look_failed(
-        &mut self,
-        plan: &RolloutPlan,
-        step: &StepId,
-        error: &ErrorRecord,
-        now: Timestamp,
-    ) -> Result<(), Reason> {
-        let Some(look) = self.looks.get_mut(step) else {
-            return Ok(());
-        };
-        look.errors = look.errors.saturating_add(1);
-        if error.retry == Retry::Never || look.errors > plan.policy.max_errors {
-            let denied = error.kind == ErrorKind::PermissionDenied;
-            let cause = if denied {
-                Cause::PermissionDenied
-            } else {
-                Cause::CallFailed
-            };
-            return Err(Reason::new(cause, format!("{step}: {error}")));
-        }
-        let wait = error.retry_after.map_or(plan.policy.retry_every, |asked| {
-            asked.max(plan.policy.retry_every)
-        });
-        look.again_at = Some(now.after(wait));
-        Ok(())
-    }
-
-    /// The calls whose time has come again.
-    pub(super) fn due_looks(&mut self, now: Timestamp) -> Vec<Effect> {
-        let due = |look: &Look| look.again_at.is_some_and(|at| at <= now);
-        self.looks
-            .iter_mut()
-            .filter(|(_, look)| due(look))
-            .map(|(step, look)| {
-                look.again_at = None;
-                Effect {
-                    step: step.clone(),
-                    action: look.action.clone(),
-                }
-            })
-            .collect()
-    }
-
     /// Begins a machine.
     pub(super) fn begin(&mut self, step: StepId, mut child: Child, now: Timestamp) -> Vec<Effect> {
         let actions = child.signal(Signal::Start, now);
@@ -335,7 +252,7 @@ impl Work {
         effects
     }
 
-    fn began(&mut self, step: &StepId, now: Timestamp) {
+    pub(super) fn began(&mut self, step: &StepId, now: Timestamp) {
         let state = StepState::Active {
             waiting_for: String::new(),
         };
