@@ -205,7 +205,7 @@ impl<'a> Shape<'a> {
             );
         }
         let mut right = true;
-        for key in object.keys() {
+        for key in sorted_keys(object) {
             if PRINTED_ONLY.contains(&key.as_str()) {
                 right = self.wrong(
                     &format!("`{key}` is refused by `register-task-definition`"),
@@ -284,7 +284,7 @@ impl<'a> Shape<'a> {
             return self.wrong("it is not a JSON object", "it holds what `run-task` takes");
         };
         let mut right = true;
-        for key in object.keys() {
+        for key in sorted_keys(object) {
             if RUN_OURS.contains(&key.as_str()) {
                 right = self.wrong(
                     &format!("`{key}` is ours to set"),
@@ -297,4 +297,11 @@ impl<'a> Shape<'a> {
         }
         right
     }
+}
+
+/// The keys in one order, whichever order the JSON map keeps: that is a feature of its crate, switched on by others.
+fn sorted_keys(object: &serde_json::Map<String, serde_json::Value>) -> Vec<&String> {
+    let mut keys: Vec<&String> = object.keys().collect();
+    keys.sort();
+    keys
 }
