@@ -34,7 +34,10 @@ impl Flow<'_> {
             (None, None) => Vec::new(),
         };
         if !changes.is_empty() {
-            let batch = json!({ "Changes": changes }).to_string();
+            let mut batch = json!({ "Changes": changes });
+            // The same text whichever order the JSON map keeps: that is a feature of its crate, switched on by others.
+            batch.sort_all_objects();
+            let batch = batch.to_string();
             commands.push(format!(
                 "aws route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch {}",
                 quoted(&batch)
