@@ -163,43 +163,13 @@ fn invalid(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidRequest, REGISTER, context)
 }
 
-/// The hex of the SHA-256 of the JSON with sorted keys and no blanks.
+/// The hex of the SHA-256 of the JSON with sorted keys and no blanks. `serde_json` keeps keys sorted only as long as nobody in
+/// the build turns its `preserve_order` on.
 fn hash(value: &Value) -> String {
-    let mut text = String::new();
-    canonical(value, &mut text);
-    let digest = ImageDigest::of(text.as_bytes());
+    let mut value = value.clone();
+    value.sort_all_objects();
+    let digest = ImageDigest::of(value.to_string().as_bytes());
     digest.as_str().trim_start_matches("sha256:").to_owned()
-}
-
-/// `serde_json` keeps keys sorted only as long as nobody in the build turns its `preserve_order` on.
-fn canonical(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut keys: Vec<_> = map.iter().collect();
-            keys.sort_by_key(|(key, _)| key.as_str());
-            out.push('{');
-            for (index, (key, value)) in keys.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
-                canonical(value, out);
-            }
-            out.push('}');
-        }
-        Value::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                canonical(item, out);
-            }
-            out.push(']');
-        }
-        leaf => out.push_str(&leaf.to_string()),
-    }
 }
 
 /// Paths of what we sent and AWS did not take: awsJson services drop a key that they do not know without a word, so a
