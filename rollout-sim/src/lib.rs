@@ -70,6 +70,8 @@ mod dns;
 mod ecr;
 mod ecs;
 mod elb;
+#[cfg(feature = "endpoint")]
+pub mod endpoint;
 mod faults;
 mod http;
 mod incident;
