@@ -10,7 +10,7 @@ use rollout_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::BuildError;
-use super::environment::group_arn;
+use super::balancer::{CHECKS, group_arn, group_name};
 use crate::ecs::Environment;
 use crate::ecs::deployment::Breaker;
 use crate::ecs::service::{Service, Status};
@@ -59,11 +59,7 @@ impl ServiceBuilder {
             grace: Duration::from_secs(30),
             port: None,
             target_group: None,
-            checks: Checks {
-                interval: 10_000,
-                healthy: 5,
-                unhealthy: 2,
-            },
+            checks: CHECKS,
             deregistration_delay: Duration::from_secs(5),
             settled_for: Some(TWO_DAYS),
             hosts: Vec::new(),
@@ -269,17 +265,11 @@ impl ServiceBuilder {
         let spec = self.revision(env)?;
         let index = env.services.len() as u16;
         let group = self.port.map(|port| {
-            env.groups.push(TargetGroup {
-                arn: self
-                    .target_group
-                    .clone()
-                    .unwrap_or_else(|| group_arn(env, &self.name)),
-                port,
-                checks: self.checks,
-                deregistration_delay: millis(self.deregistration_delay),
-                service: Some(index),
-                fixed: None,
-            });
+            let arn = self.target_group.clone();
+            let arn = arn.unwrap_or_else(|| group_arn(env, &self.name));
+            let mut group = TargetGroup::new(arn, group_name(env, &self.name), port, self.checks);
+            group.deregistration_delay = millis(self.deregistration_delay);
+            env.groups.push(group);
             env.groups.len() as u16 - 1
         });
         env.services.push(self.service(name, group));

@@ -34,10 +34,7 @@ impl Environment {
 
     /// The load balancer's checks of a task, if it is a target.
     fn checks(&self, task: &Task) -> Option<Checks> {
-        let Owner::Service { service, .. } = task.owner else {
-            return None;
-        };
-        let group = &self.groups[self.services[service as usize].group? as usize];
+        let group = &self.groups[task.group? as usize];
         task.target.map(|_| group.checks)
     }
 

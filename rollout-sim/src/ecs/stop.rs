@@ -187,11 +187,7 @@ impl Environment {
     }
 
     fn drain(&self, task: &Task) -> Option<u64> {
-        let Owner::Service { service, .. } = task.owner else {
-            return None;
-        };
-        let group = self.services[service as usize].group?;
-        Some(self.groups[group as usize].deregistration_delay)
+        Some(self.groups[task.group? as usize].deregistration_delay)
     }
 
     pub(super) fn has_stopped(&mut self, k: &mut Kernel, id: u64) {

@@ -68,6 +68,8 @@ pub(crate) struct Task {
     pub(crate) bad_at: Timestamp,
     /// Its place in its service's target group, and what the group thinks of it.
     pub(crate) target: Option<TargetState>,
+    /// The target group in which it is, or was, a target.
+    pub(crate) group: Option<u16>,
     pub(crate) first_check: Timestamp,
     /// What the container's own check says; `None` without one.
     pub(crate) container_ok: Option<bool>,
@@ -124,6 +126,7 @@ impl Environment {
             ready_at: Timestamp::MAX,
             bad_at: Timestamp::MAX,
             target: None,
+            group: None,
             first_check: Timestamp::MAX,
             container_ok: match owner {
                 Owner::Service { .. } => check.map(|_| false),
@@ -184,7 +187,7 @@ impl Environment {
 
     /// Makes a task just launched one that has been running, healthy, since `since`.
     pub(crate) fn settle_task(&mut self, k: &mut Kernel, id: u64, since: Timestamp) {
-        let group = self.tasks.get(&id).and_then(|t| self.group_of(t));
+        let group = self.tasks.get(&id).and_then(|t| self.group_for(t));
         let interval = group.map_or(0, |g| self.groups[g as usize].checks.interval);
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
@@ -197,6 +200,7 @@ impl Environment {
         task.settled = true;
         task.container_ok = task.container_ok.map(|_| true);
         task.target = group.map(|_| TargetState::Healthy);
+        task.group = group;
         task.first_check = plus(k.now, k.draw(Stream::Health, Span::millis(0, interval)));
     }
 
