@@ -1,6 +1,7 @@
 //! Requests in, answers out, byte by byte where it matters.
 
 mod frame;
+mod wire;
 
 use bytes::Bytes;
 use http::{Request, Response};
