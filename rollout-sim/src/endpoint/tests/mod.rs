@@ -1,6 +1,7 @@
 //! Requests in, answers out, byte by byte where it matters.
 
 mod frame;
+mod serve;
 mod wire;
 
 use bytes::Bytes;
