@@ -78,6 +78,8 @@ mod ecs;
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod elb;
+#[cfg(feature = "endpoint")]
+pub mod endpoint;
 mod faults;
 mod http;
 mod incident;
