@@ -1,12 +1,14 @@
 //! HTTP requests from outside: from a host name through records and load balancers to a task.
 
-use rollout_core::dns::RecordData;
+use rollout_core::dns::{RecordData, RecordKey, RecordType};
 use rollout_core::evidence::Evidence;
 use rollout_core::id::DomainName;
 use rollout_core::probe::{HttpProbe, Sample, Verdict};
 use rollout_core::service::Images;
 use rollout_core::time::human;
 
+use crate::dns::answer::TICKETS;
+use crate::dns::set::RecordSet;
 use crate::ecs::Environment;
 use crate::ecs::task::Owner;
 use crate::elb::{Action, LoadBalancer, Request};
@@ -60,34 +62,59 @@ impl World {
     }
 
     /// Follows a host name through the zones to what it stands for.
-    fn lead(&self, host: &str) -> String {
+    fn lead(&mut self, host: &str) -> String {
         let mut name = host.trim_end_matches('.').to_ascii_lowercase();
         for _ in 0..CHAIN {
             let Ok(domain) = DomainName::new(name.as_str()) else {
                 break;
             };
-            let mut records = self.zones.iter().filter(|z| z.holds(&domain)).flat_map(|z| {
-                let mine = z.records().iter().filter(|r| r.key.name.same_as(&domain));
-                // A resolver asks any server; the first is as good as another.
-                mine.filter_map(|r| z.answer(self.kernel.now, 0, &r.key))
-            });
-            let next = records.find_map(|r| match &r.data {
-                RecordData::Alias { target, .. } => Some(target.normalised()),
-                RecordData::Values { values, .. }
-                    if r.key.record_type == rollout_core::dns::RecordType::Cname =>
-                {
-                    values
-                        .first()
-                        .map(|v| v.trim_end_matches('.').to_ascii_lowercase())
-                }
-                RecordData::Values { .. } => None,
-            });
-            match next {
-                Some(next) => name = next,
-                None => break,
-            }
+            let Some(next) = self.points_at(&domain) else {
+                break;
+            };
+            name = next;
         }
         name
+    }
+
+    /// Where a name's records lead, one step.
+    fn points_at(&mut self, name: &DomainName) -> Option<String> {
+        let zones = self.zones.iter().filter(|z| z.holds(name));
+        let sets = zones
+            .flat_map(|z| z.sets())
+            .filter(|s| s.key().name.same_as(name));
+        let routed = sets.clone().any(RecordSet::is_routed);
+        let keys: Vec<RecordKey> = sets.map(|s| s.key().clone()).collect();
+        // Chance is only asked where there is a choice.
+        let ticket = if routed {
+            self.settle_health();
+            self.kernel.dice.below(Stream::Dns, TICKETS)
+        } else {
+            0
+        };
+        let now = self.kernel.now;
+        let zones = self.zones.iter().filter(|z| z.holds(name));
+        // A resolver asks any server; the first is as good as another.
+        let mut told = zones.flat_map(|z| keys.iter().filter_map(|key| z.resolve(now, 0, key, ticket)));
+        told.find_map(|r| match &r.data {
+            RecordData::Alias { target, .. } => Some(target.normalised()),
+            RecordData::Values { values, .. } if r.key.record_type == RecordType::Cname => {
+                let first = values.first();
+                first.map(|v| v.trim_end_matches('.').to_ascii_lowercase())
+            }
+            RecordData::Values { .. } => None,
+        })
+    }
+
+    /// The status code of an answer to a plain request; `None` when the name leads nowhere.
+    pub(crate) fn status_of(&mut self, host: &str, path: &str) -> Option<u16> {
+        let request = Request {
+            method: "GET",
+            host,
+            path,
+            ..Request::default()
+        };
+        let server = self.server(&request)?;
+        Some(self.ask(&server, path).status)
     }
 
     fn server(&mut self, request: &Request<'_>) -> Option<Server> {
