@@ -26,6 +26,8 @@ struct Answer {
 /// Who answers a request.
 enum Server {
     Service(u16, u16),
+    /// A service's target group.
+    Group(u16, u16),
     /// Targets that are no tasks.
     Fixed,
     /// A load balancer with nothing behind it.
@@ -83,9 +85,9 @@ impl World {
         let Some(group) = balancer.route(path) else {
             return Some(Server::Nobody);
         };
-        let group = &env.groups[group as usize];
-        Some(match (group.service, group.fixed) {
-            (Some(service), _) => Server::Service(env.index, service),
+        let held = &env.groups[group as usize];
+        Some(match (held.service, held.fixed) {
+            (Some(_), _) => Server::Group(env.index, group),
             (None, Some(fixed)) if fixed.healthy + fixed.unhealthy > 0 => Server::Fixed,
             (None, Some(_) | None) => Server::Nobody,
         })
@@ -158,13 +160,20 @@ impl World {
             millis: 5,
             images: None,
         };
-        let (e, s) = match server {
+        let (env, s, serving) = match server {
             Server::Fixed => return plain(200, "ok"),
             Server::Nobody => return plain(503, "Service Temporarily Unavailable"),
-            Server::Service(e, s) => (*e, *s),
+            Server::Service(e, s) => {
+                let env = &self.environments[*e as usize];
+                (env, *s, env.serving(*s))
+            }
+            Server::Group(e, group) => {
+                let env = &self.environments[*e as usize];
+                let group = env.forward(&mut self.kernel, *group);
+                let service = env.groups[group as usize].service.unwrap_or(0);
+                (env, service, env.serving_in(group))
+            }
         };
-        let env = &self.environments[e as usize];
-        let serving = env.serving(s);
         if serving.is_empty() {
             return plain(503, "Service Temporarily Unavailable");
         }

@@ -1,6 +1,6 @@
 //! Describes an environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use rollout_core::id::{DomainName, EnvironmentName, ImageTag, RepositoryName, ZoneId};
 
@@ -9,7 +9,7 @@ use super::service::ServiceBuilder;
 use crate::alarm::{Alarm, AlarmState, Rule};
 use crate::behaviour::Behaviour;
 use crate::ecr::Registry;
-use crate::ecs::{Environment, Launch, Timing};
+use crate::ecs::{Cluster, Environment, Launch, Timing};
 use crate::elb::{Checks, Fixed, LoadBalancer, TargetGroup};
 use crate::kernel::{Happening, Kernel};
 
@@ -29,6 +29,7 @@ pub struct EnvironmentBuilder {
     services: Vec<ServiceBuilder>,
     balancers: Vec<BalancerBuilder>,
     alarms: Vec<AlarmPlan>,
+    failing_functions: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +69,15 @@ impl EnvironmentBuilder {
             services: Vec::new(),
             balancers: Vec::new(),
             alarms: Vec::new(),
+            failing_functions: Vec::new(),
         }
+    }
+
+    /// A function that fails when a lifecycle hook calls it.
+    #[must_use]
+    pub fn failing_function(mut self, arn: &str) -> Self {
+        self.failing_functions.push(arn.to_owned());
+        self
     }
 
     /// Its account; `111111111111` unless told otherwise.
@@ -206,6 +215,7 @@ impl EnvironmentBuilder {
         name: EnvironmentName,
     ) -> Result<Environment, BuildError> {
         let account = self.account;
+        let cluster = self.cluster.unwrap_or_else(|| name.to_string());
         let mut env = Environment {
             index,
             caller: self
@@ -213,7 +223,8 @@ impl EnvironmentBuilder {
                 .unwrap_or_else(|| format!("arn:aws:sts::{account}:assumed-role/deployer/rollout")),
             account,
             region: self.region,
-            cluster: self.cluster.unwrap_or_else(|| name.to_string()),
+            clusters: vec![Cluster::named(&cluster)],
+            cluster,
             name,
             timing: self.timing,
             launch: self.launch,
@@ -222,6 +233,8 @@ impl EnvironmentBuilder {
             revisions: Vec::new(),
             tasks: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            stopped_jobs: VecDeque::new(),
+            failing_functions: self.failing_functions.into_iter().collect(),
             groups: Vec::new(),
             balancers: Vec::new(),
             alarms: Vec::new(),

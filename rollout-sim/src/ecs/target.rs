@@ -2,7 +2,7 @@
 
 use super::Environment;
 use super::stop::Why;
-use super::task::{Owner, Phase, Task};
+use super::task::Owner;
 use crate::elb::TargetState;
 use crate::kernel::{Kernel, plus};
 use crate::rng::{Span, Stream};
@@ -22,7 +22,7 @@ impl Environment {
 
     /// The target group changes its mind about a task.
     pub(crate) fn target_changed(&mut self, k: &mut Kernel, id: u64) {
-        let Some(group) = self.tasks.get(&id).and_then(|t| self.group_of(t)) else {
+        let Some(group) = self.tasks.get(&id).and_then(|t| t.group) else {
             return;
         };
         let checks = self.groups[group as usize].checks;
@@ -61,7 +61,7 @@ impl Environment {
     fn target_unhealthy(&mut self, k: &mut Kernel, id: u64) {
         let Some(task) = self.tasks.get(&id) else { return };
         let (Owner::Service { service, .. }, Some(group), Some(started)) =
-            (task.owner, self.group_of(task), task.started_at)
+            (task.owner, task.group, task.started_at)
         else {
             return;
         };
@@ -80,16 +80,9 @@ impl Environment {
         }
     }
 
-    pub(crate) fn group_of(&self, task: &Task) -> Option<u16> {
-        match task.owner {
-            Owner::Service { service, .. } => self.services[service as usize].group,
-            Owner::Job => None,
-        }
-    }
-
     /// The targets of a group: each state and how many targets are in it.
-    pub(crate) fn target_states(&self, group: u16) -> Vec<(TargetState, u32)> {
-        let group = &self.groups[group as usize];
+    pub(crate) fn target_states(&self, index: u16) -> Vec<(TargetState, u32)> {
+        let group = &self.groups[index as usize];
         let mut states = Vec::new();
         let mut add = |state, count: u32| {
             if count > 0 {
@@ -104,25 +97,17 @@ impl Environment {
             add(TargetState::Unhealthy, fixed.unhealthy);
         }
         if let Some(service) = group.service {
-            for id in &self.services[service as usize].tasks {
-                if let Some(state) = self.tasks[id].target {
+            for task in self.services[service as usize]
+                .tasks
+                .iter()
+                .map(|id| &self.tasks[id])
+            {
+                if let (Some(state), true) = (task.target, task.group == Some(index)) {
                     add(state, 1);
                 }
             }
         }
         states.sort_unstable();
         states
-    }
-
-    /// The tasks that requests to a target group reach now: healthy targets or, when there is none, all that run
-    /// (Elastic Load Balancing user guide, "Health checks for Application Load Balancer target groups": it fails open).
-    pub(crate) fn serving(&self, service: u16) -> Vec<&Task> {
-        let tasks = self.services[service as usize].tasks.iter();
-        let running: Vec<&Task> = tasks
-            .map(|id| &self.tasks[id])
-            .filter(|t| t.phase == Phase::Running && t.why.is_none())
-            .collect();
-        let healthy: Vec<&Task> = running.iter().copied().filter(|t| t.is_healthy()).collect();
-        if healthy.is_empty() { running } else { healthy }
     }
 }
