@@ -70,7 +70,13 @@ mod clock;
 mod dns;
 mod ecr;
 mod ecs;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
 mod elb;
+#[cfg(feature = "endpoint")]
+pub mod endpoint;
 mod faults;
 mod http;
 mod incident;

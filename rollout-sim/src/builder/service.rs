@@ -10,7 +10,7 @@ use rollout_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::BuildError;
-use super::environment::group_arn;
+use super::balancer::{CHECKS, group_arn, group_name};
 use crate::ecs::Environment;
 use crate::ecs::deployment::Breaker;
 use crate::ecs::plan::{Hook, Plan, Strategy, Watched};
@@ -62,11 +62,7 @@ impl ServiceBuilder {
             grace: Duration::from_secs(30),
             port: None,
             target_group: None,
-            checks: Checks {
-                interval: 10_000,
-                healthy: 5,
-                unhealthy: 2,
-            },
+            checks: CHECKS,
             deregistration_delay: Duration::from_secs(5),
             settled_for: Some(TWO_DAYS),
             hosts: Vec::new(),
@@ -320,20 +316,17 @@ impl ServiceBuilder {
         let mut groups = Vec::new();
         if let Some(port) = self.port {
             let named = self.target_group.clone();
-            groups.push((port, named.unwrap_or_else(|| group_arn(env, &self.name))));
+            let arn = named.unwrap_or_else(|| group_arn(env, &self.name));
+            groups.push((port, arn, group_name(env, &self.name)));
             if self.plan.is_staged() {
-                groups.push((port, group_arn(env, &format!("{}-alternate", self.name))));
+                let second = format!("{}-alternate", self.name);
+                groups.push((port, group_arn(env, &second), group_name(env, &second)));
             }
         }
-        let mut groups = groups.into_iter().map(|(port, arn)| {
-            env.groups.push(TargetGroup {
-                arn,
-                port,
-                checks: self.checks,
-                deregistration_delay: millis(self.deregistration_delay),
-                service: Some(index),
-                fixed: None,
-            });
+        let mut groups = groups.into_iter().map(|(port, arn, name)| {
+            let mut group = TargetGroup::new(arn, name, port, self.checks);
+            group.deregistration_delay = millis(self.deregistration_delay);
+            env.groups.push(group);
             env.groups.len() as u16 - 1
         });
         let (group, alternate) = (groups.next(), groups.next());

@@ -6,6 +6,7 @@ use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Environment;
+use super::plan::ALL;
 use super::record::{Monitor, Record, ServiceRevision, WayBack, words};
 use super::service::{Service, Status};
 use super::task::Owner;
@@ -107,6 +108,8 @@ pub(crate) enum GivenUp {
     Alarms(Vec<String>),
     /// A hook failed, timed out, or was told to go back, at this stage.
     Hook(&'static str),
+    /// The load balancer cannot move the traffic, for this reason.
+    Network(String),
     /// Somebody asked for it.
     User,
 }
@@ -118,6 +121,7 @@ impl GivenUp {
             Self::Breaker => words::BREAKER.to_owned(),
             Self::Alarms(_) => words::ALARM.to_owned(),
             Self::Hook(stage) => words::hook(stage),
+            Self::Network(why) => words::network(why),
             Self::User => words::USER.to_owned(),
         }
     }
@@ -128,7 +132,7 @@ impl GivenUp {
         match self {
             Self::Breaker => "ECS deployment circuit breaker: tasks failed to start.".to_owned(),
             Self::Alarms(_) => "ECS deployment alarms: alarm detected.".to_owned(),
-            Self::Hook(_) | Self::User => self.text(),
+            Self::Hook(_) | Self::Network(_) | Self::User => self.text(),
         }
     }
 
@@ -138,7 +142,7 @@ impl GivenUp {
         match self {
             Self::Breaker => "deployment failed: tasks failed to start.".to_owned(),
             Self::Alarms(_) => "deployment failed: alarm detected.".to_owned(),
-            Self::Hook(_) | Self::User => format!("deployment failed: {}", self.text()),
+            Self::Hook(_) | Self::Network(_) | Self::User => format!("deployment failed: {}", self.text()),
         }
     }
 
@@ -146,7 +150,7 @@ impl GivenUp {
     fn back_reason(&self, id: &DeploymentId) -> String {
         match self {
             Self::Breaker => format!("ECS deployment circuit breaker: rolling back to deploymentId {id}."),
-            Self::Alarms(_) | Self::Hook(_) | Self::User => {
+            Self::Alarms(_) | Self::Hook(_) | Self::Network(_) | Self::User => {
                 format!("ECS deployment: rolling back to deploymentId {id}.")
             }
         }
@@ -224,11 +228,11 @@ impl Environment {
             self.end_record(k.now, s, failed, RecordStatus::RollbackSuccessful, None);
         }
         self.end_record(k.now, s, number, RecordStatus::Successful, None);
-        let service = &mut self.services[s as usize];
-        if !service.traffic.is_empty() {
-            service.traffic.shift_production(None, number, super::plan::ALL);
-            service.traffic.shift_test(number);
+        if !self.services[s as usize].traffic.is_empty() {
+            let _: Result<_, _> = self.shift_production(s, None, number, ALL);
+            let _: Result<_, _> = self.shift_test(s, number);
         }
+        let service = &mut self.services[s as usize];
         for mut old in service.deployments.split_off(1) {
             old.role = DeploymentRole::Inactive;
             service.history.push_back(old);
@@ -257,22 +261,23 @@ impl Environment {
         let number = deployment.number;
         let service = &mut self.services[s as usize];
         service.put_first(deployment);
-        self.begin_traffic(k.now, s, number);
+        self.begin_traffic(s, number);
         self.begin_watch(k, s, number);
         self.schedule(k, s, 0);
         started
     }
 
     /// Where traffic is when a deployment begins: with who keeps it, or with the first deployment there is.
-    fn begin_traffic(&mut self, now: Timestamp, s: u16, number: u32) {
+    fn begin_traffic(&mut self, s: u16, number: u32) {
         let service = &self.services[s as usize];
         let Some(record) = service.record(number) else {
             return;
         };
         if record.plan.is_staged() || !service.traffic.is_empty() {
             let holder = record.blue.unwrap_or(number);
-            self.shift_production(now, s, None, holder, super::plan::ALL);
-            self.services[s as usize].traffic.shift_test(holder);
+            // A rule that is gone shows when the deployment begins to move.
+            let _: Result<_, _> = self.shift_production(s, None, holder, ALL);
+            let _: Result<_, _> = self.shift_test(s, holder);
         }
     }
 
@@ -429,8 +434,8 @@ impl Environment {
         let back = match why {
             GivenUp::Breaker => service.breaker.rollback,
             GivenUp::Alarms(_) => plan.is_some_and(|p| p.alarms.rollback),
-            // Both go back in any case (Amazon ECS developer guide, "Stopping Amazon ECS service deployments").
-            GivenUp::Hook(_) | GivenUp::User => true,
+            // These go back in any case (Amazon ECS developer guide, "Stopping Amazon ECS service deployments").
+            GivenUp::Hook(_) | GivenUp::Network(_) | GivenUp::User => true,
         };
         let target = if back { service.completed.take() } else { None };
         self.fail_deployment(k, s, why, back, target);
@@ -462,7 +467,7 @@ impl Environment {
                     record.alarms = Monitor::Triggered;
                     record.triggered.clone_from(names);
                 }
-                GivenUp::Hook(_) | GivenUp::User => {}
+                GivenUp::Hook(_) | GivenUp::Network(_) | GivenUp::User => {}
             }
         }
         let Some(target) = target else {
@@ -522,7 +527,7 @@ impl Environment {
         service.status = Status::Active;
         service.created_at = since;
         service.deployments.insert(0, deployment);
-        self.begin_traffic(since, s, number);
+        self.begin_traffic(s, number);
         let owner = Owner::Service {
             service: s,
             deployment: number,

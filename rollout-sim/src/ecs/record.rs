@@ -35,6 +35,11 @@ pub(crate) mod words {
     /// Ours.
     pub(crate) const DELETED: &str = "The service is being deleted.";
 
+    /// Seen, with these reasons.
+    pub(crate) fn network(why: &str) -> String {
+        format!("Service deployment rolled back because of invalid networking configuration. {why}")
+    }
+
     /// Seen, with more words after it that depend on the hook.
     pub(crate) fn hook(stage: &str) -> String {
         format!("Service deployment rolled back because {stage} lifecycle hook(s) failed.")

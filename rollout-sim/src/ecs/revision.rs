@@ -104,12 +104,12 @@ impl Environment {
         if let Some(found) = self.revisions.iter().rev().find(same) {
             return Ok((found.arn.clone(), Ensured::AlreadyThere));
         }
-        let index = self.register(now, content)?;
+        let index = self.register_revision(now, content)?;
         Ok((self.revision_at(index).arn.clone(), Ensured::Created))
     }
 
     /// Registers a revision; its index.
-    pub(crate) fn register(&mut self, now: Timestamp, content: Value) -> Result<u32, String> {
+    pub(crate) fn register_revision(&mut self, now: Timestamp, content: Value) -> Result<u32, String> {
         let family = content["family"]
             .as_str()
             .ok_or("the task definition has no family")?

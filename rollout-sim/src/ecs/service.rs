@@ -60,6 +60,9 @@ pub(crate) struct Service {
     pub(crate) group: Option<u16>,
     /// The second target group of a service whose traffic ECS moves.
     pub(crate) alternate: Option<u16>,
+    /// The ARNs of the rules (or listeners) whose weights ECS sets for production and for test traffic.
+    pub(crate) production_rules: Vec<String>,
+    pub(crate) test_rules: Vec<String>,
     pub(crate) traffic: Traffic,
     /// What it was given besides, in the words of `CreateService`: told again, not acted upon.
     pub(crate) settings: Value,
@@ -141,6 +144,8 @@ impl Service {
             grace: 0,
             group: None,
             alternate: None,
+            production_rules: Vec::new(),
+            test_rules: Vec::new(),
             traffic: Traffic::default(),
             settings: json!({}),
             tells_version: false,

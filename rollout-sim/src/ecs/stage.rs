@@ -14,6 +14,7 @@ use super::plan::{ALL, HookAction, HookTarget, LifecycleStage};
 use super::record::{HookRun, HookStatus, Record};
 use super::service::Service;
 use super::task::{Owner, Phase};
+use crate::elb::Refused;
 use crate::kernel::{Kernel, plus};
 use crate::rng::{Span, Stream};
 
@@ -156,6 +157,13 @@ impl Environment {
         {
             return;
         }
+        if record.stage.is_none()
+            && !back
+            && let Some(why) = self.wrong_rules(s)
+        {
+            self.give_up(k, s, &GivenUp::Network(why));
+            return;
+        }
         if let Some(stage) = record.stage {
             if k.now < record.stage_until {
                 let wait = record.stage_until.as_millis() - k.now.as_millis();
@@ -266,11 +274,17 @@ impl Environment {
                 } else {
                     strategy.next_share(share)
                 };
-                self.shift_production(k.now, s, blue, front, next);
+                let shifted = self.shift_production(s, blue, front, next);
+                if self.is_lost(k, s, back, shifted) {
+                    return;
+                }
                 shift.saturating_add(bake)
             }
             LifecycleStage::TestTrafficShift => {
-                self.services[s as usize].traffic.shift_test(front);
+                let shifted = self.shift_test(s, front);
+                if self.is_lost(k, s, back, shifted) {
+                    return;
+                }
                 shift
             }
             LifecycleStage::BakeTime => record.plan.bake(),
@@ -291,6 +305,18 @@ impl Environment {
             record.updated_at = k.now;
         }
         self.look_again(k, s);
+    }
+
+    /// Whether a deployment is given up because its load balancer did not move its traffic. One that goes back does what it
+    /// can.
+    fn is_lost(&mut self, k: &mut Kernel, s: u16, back: bool, shifted: Result<(), Refused>) -> bool {
+        match shifted {
+            Err(why) if !back => {
+                self.give_up(k, s, &GivenUp::Network(why.to_string()));
+                true
+            }
+            Ok(()) | Err(_) => false,
+        }
     }
 
     /// The scheduler looks again soon: most stages have nothing to wait for.

@@ -2,15 +2,15 @@
 
 use super::Environment;
 use super::stop::Why;
-use super::task::Owner;
+use super::task::{Owner, Phase, Task};
 use crate::elb::TargetState;
 use crate::kernel::{Kernel, plus};
 use crate::rng::{Span, Stream};
 
 impl Environment {
     /// A task becomes a target. Its first check comes within one interval.
-    pub(crate) fn register_target(&mut self, k: &mut Kernel, id: u64, service: u16, group: u16) {
-        let group = &self.groups[group as usize];
+    pub(crate) fn register_target(&mut self, k: &mut Kernel, id: u64, service: u16, place: u16) {
+        let group = &self.groups[place as usize];
         let wait = k.draw(Stream::Health, Span::millis(0, group.checks.interval));
         let text = format!("registered 1 targets in (target-group {})", group.arn);
         if let Some(task) = self.tasks.get_mut(&id) {
@@ -45,7 +45,7 @@ impl Environment {
         if next == TargetState::Healthy {
             self.became_healthy(k, id);
         } else {
-            self.note_unhealthy(group);
+            self.note_unhealthy(k.now, group);
             self.target_unhealthy(k, id);
         }
     }
@@ -65,9 +65,10 @@ impl Environment {
         else {
             return;
         };
+        let reason = self.unhealthy_because(group, task);
         let group = &self.groups[group as usize];
         let text = format!(
-            "(port {}) is unhealthy in (target-group {}) due to (reason Health checks failed)",
+            "(port {}) is unhealthy in (target-group {}) due to (reason {reason})",
             group.port, group.arn
         );
         let why = Why::TargetUnhealthy {
@@ -80,34 +81,15 @@ impl Environment {
         }
     }
 
-    /// The targets of a group: each state and how many targets are in it.
-    pub(crate) fn target_states(&self, index: u16) -> Vec<(TargetState, u32)> {
-        let group = &self.groups[index as usize];
-        let mut states = Vec::new();
-        let mut add = |state, count: u32| {
-            if count > 0 {
-                match states.iter_mut().find(|(s, _)| *s == state) {
-                    Some((_, n)) => *n += count,
-                    None => states.push((state, count)),
-                }
-            }
-        };
-        if let Some(fixed) = group.fixed {
-            add(TargetState::Healthy, fixed.healthy);
-            add(TargetState::Unhealthy, fixed.unhealthy);
-        }
-        if let Some(service) = group.service {
-            for task in self.services[service as usize]
-                .tasks
-                .iter()
-                .map(|id| &self.tasks[id])
-            {
-                if let (Some(state), true) = (task.target, task.group == Some(index)) {
-                    add(state, 1);
-                }
-            }
-        }
-        states.sort_unstable();
-        states
+    /// The tasks that requests to a service reach now: healthy ones or, when there is none, all that run
+    /// (Elastic Load Balancing user guide, "Health checks for Application Load Balancer target groups": it fails open).
+    pub(crate) fn serving(&self, service: u16) -> Vec<&Task> {
+        let tasks = self.services[service as usize].tasks.iter();
+        let running: Vec<&Task> = tasks
+            .map(|id| &self.tasks[id])
+            .filter(|t| t.phase == Phase::Running && t.why.is_none())
+            .collect();
+        let healthy: Vec<&Task> = running.iter().copied().filter(|t| t.is_healthy()).collect();
+        if healthy.is_empty() { running } else { healthy }
     }
 }

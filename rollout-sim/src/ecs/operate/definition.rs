@@ -48,7 +48,7 @@ impl Environment {
         now: Timestamp,
         content: Value,
     ) -> Result<DefinitionView, Refused> {
-        let registered = self.register(now, content);
+        let registered = self.register_revision(now, content);
         let index = registered.map_err(|text| refused("ClientException", text))?;
         Ok(self.definition_view(self.revision_at(index)))
     }

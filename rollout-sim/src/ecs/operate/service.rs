@@ -146,27 +146,42 @@ fn uuid(text: &str, number: u32) -> String {
 }
 
 /// The target groups that a service's load balancers name.
+#[derive(Default)]
 struct Balanced {
     group: Option<u16>,
     alternate: Option<u16>,
+    production_rules: Vec<String>,
+    test_rules: Vec<String>,
+}
+
+impl Balanced {
+    fn give(self, service: &mut Service) {
+        (service.group, service.alternate) = (self.group, self.alternate);
+        (service.production_rules, service.test_rules) = (self.production_rules, self.test_rules);
+    }
 }
 
 impl Environment {
-    fn group_named(&self, arn: &Value, service: Option<u16>) -> Result<u16, Refused> {
+    fn group_named(&self, arn: &Value, service: Option<u16>, used: bool) -> Result<u16, Refused> {
         let arn = arn
             .as_str()
             .ok_or_else(|| invalid("targetGroupArn must be given."))?;
-        let mut all = self.groups.iter().zip(0_u16..);
-        let Some((group, index)) = all.find(|(g, _)| g.arn == arn) else {
+        let Some(index) = self.group_index(arn) else {
             return Err(invalid(format!("The target group {arn} does not exist.")));
         };
-        let free = |other: u16| self.services[other as usize].status == Status::Inactive;
-        match group.service {
-            Some(other) if Some(other) != service && !free(other) => Err(invalid(format!(
-                "The target group {arn} belongs to another service; this world gives each service its own."
-            ))),
-            _ => Ok(index),
+        if used && !self.in_use(index) {
+            return Err(invalid(format!(
+                "The target group with targetGroupArn {arn} does not have an associated load balancer."
+            )));
         }
+        let names = |s: &Service| s.group == Some(index) || s.alternate == Some(index);
+        let mut others = self.services.iter().zip(0_u16..);
+        if others.any(|(s, at)| s.status != Status::Inactive && Some(at) != service && names(s)) {
+            return Err(invalid(format!(
+                "The target group {arn} belongs to another service; this world gives each service its own."
+            )));
+        }
+        Ok(index)
     }
 
     fn balanced(
@@ -177,14 +192,15 @@ impl Environment {
     ) -> Result<Balanced, Refused> {
         let list = settings.get("loadBalancers").and_then(Value::as_array);
         let Some(first) = list.and_then(|list| list.first()) else {
-            return Ok(Balanced {
-                group: None,
-                alternate: None,
-            });
+            return Ok(Balanced::default());
         };
-        let group = self.group_named(&first["targetGroupArn"], service)?;
-        let alternate = &first["advancedConfiguration"]["alternateTargetGroupArn"];
-        if alternate.is_null() {
+        let group = self.group_named(&first["targetGroupArn"], service, true)?;
+        let advanced = &first["advancedConfiguration"];
+        let rules = |name: &str| {
+            let rule = advanced[name].as_str();
+            rule.map(str::to_owned).into_iter().collect()
+        };
+        if advanced["alternateTargetGroupArn"].is_null() {
             return if plan.is_staged() {
                 Err(invalid(
                     "advancedConfiguration with an alternate target group is required by the deployment strategy.",
@@ -192,14 +208,16 @@ impl Environment {
             } else {
                 Ok(Balanced {
                     group: Some(group),
-                    alternate: None,
+                    ..Balanced::default()
                 })
             };
         }
-        let alternate = self.group_named(alternate, service)?;
+        let alternate = self.group_named(&advanced["alternateTargetGroupArn"], service, false)?;
         Ok(Balanced {
             group: Some(group),
             alternate: Some(alternate),
+            production_rules: rules("productionListenerRule"),
+            test_rules: rules("testListenerRule"),
         })
     }
 
@@ -231,13 +249,10 @@ impl Environment {
         }
         let balanced = self.balanced(&input.settings, &service.plan, None)?;
         service.grace = u64::from(input.health_check_grace_period_seconds.unwrap_or(0)) * 1_000;
-        (service.group, service.alternate) = (balanced.group, balanced.alternate);
+        balanced.give(&mut service);
         service.settings = Value::Object(input.settings.clone());
         service.created_with = Some(asked);
         let index = self.services.len() as u16;
-        for group in [balanced.group, balanced.alternate].into_iter().flatten() {
-            self.groups[group as usize].service = Some(index);
-        }
         self.services.push(service);
         self.deploy(k, index, revision);
         Ok(index)
@@ -275,11 +290,8 @@ impl Environment {
         if let Some(grace) = input.health_check_grace_period_seconds {
             changed.grace = u64::from(grace) * 1_000;
         }
-        (changed.group, changed.alternate) = (balanced.group, balanced.alternate);
+        balanced.give(&mut changed);
         changed.settings = Value::Object(settings);
-        for group in [balanced.group, balanced.alternate].into_iter().flatten() {
-            self.groups[group as usize].service = Some(s);
-        }
         self.services[s as usize] = changed;
         match wanted.or(present) {
             Some(revision) if deploys => {
