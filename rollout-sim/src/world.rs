@@ -138,6 +138,7 @@ impl World {
                 look,
             } => all[env as usize].look(k, task, version, look),
             Happening::Reconcile { env, service } => all[env as usize].reconcile(k, service),
+            Happening::Watch { env, service } => all[env as usize].watch(k, service),
             Happening::Alarm { env, alarm } => all[env as usize].evaluate_alarm(k, alarm),
             Happening::Incident { index } => self.strike(index),
             Happening::HealthCheck { index } => self.check_endpoint(index),
