@@ -8,9 +8,13 @@ use rollout_core::service::Images;
 use rollout_core::time::human;
 
 use crate::ecs::Environment;
-use crate::elb::LoadBalancer;
+use crate::ecs::task::Owner;
+use crate::elb::{Action, LoadBalancer, Request};
 use crate::rng::Stream;
 use crate::world::World;
+
+/// What a load balancer says when nothing can answer.
+const UNAVAILABLE: &str = "Service Temporarily Unavailable";
 
 /// How many CNAMEs are followed.
 const CHAIN: usize = 8;
@@ -25,11 +29,12 @@ struct Answer {
 
 /// Who answers a request.
 enum Server {
+    /// The tasks of a service, directly.
     Service(u16, u16),
-    /// Targets that are no tasks.
-    Fixed,
-    /// A load balancer with nothing behind it.
-    Nobody,
+    /// The targets of a group.
+    Group(u16, u16),
+    /// The load balancer itself.
+    Balancer(u16, String),
 }
 
 impl World {
@@ -72,22 +77,36 @@ impl World {
         name
     }
 
-    fn server(&self, host: &str, path: &str) -> Option<Server> {
-        let name = self.lead(host);
+    fn server(&mut self, request: &Request<'_>) -> Option<Server> {
+        let name = self.lead(request.host);
         for env in &self.environments {
             if let Some(service) = env.hosts.get(&name) {
                 return Some(Server::Service(env.index, *service));
             }
         }
         let (env, balancer) = self.balancer(&name)?;
-        let Some(group) = balancer.route(path) else {
-            return Some(Server::Nobody);
+        let Some(rule) = balancer.listeners.first().and_then(|l| l.route(request)) else {
+            return Some(Server::Balancer(503, UNAVAILABLE.to_owned()));
         };
-        let group = &env.groups[group as usize];
-        Some(match (group.service, group.fixed) {
-            (Some(service), _) => Server::Service(env.index, service),
-            (None, Some(fixed)) if fixed.healthy + fixed.unhealthy > 0 => Server::Fixed,
-            (None, Some(_) | None) => Server::Nobody,
+        let (env, action) = (env.index, rule.action.clone());
+        Some(match &action {
+            Action::Fixed { status, body, .. } => Server::Balancer(*status, body.clone().unwrap_or_default()),
+            Action::Redirect(to) => {
+                let status = if to.status == "HTTP_301" { 301 } else { 302 };
+                Server::Balancer(status, String::new())
+            }
+            Action::Forward { groups, .. } => {
+                let sum = action.weight();
+                // One group that gets everything costs no draw.
+                let place = match groups.iter().filter(|(_, weight)| *weight > 0).count() {
+                    0 | 1 => 0,
+                    _ => self.kernel.dice.below(Stream::Health, sum),
+                };
+                match action.group_at(place) {
+                    Some(group) => Server::Group(env, group),
+                    None => Server::Balancer(503, UNAVAILABLE.to_owned()),
+                }
+            }
         })
     }
 
@@ -105,11 +124,18 @@ impl World {
                 .evidence
                 .push(Evidence::new(now, "http", probe.url.as_str(), detail));
         };
-        let Some((host, path)) = split(&probe.url) else {
+        let Some((host, path, query)) = split(&probe.url) else {
             say(&mut sample, "not a http or https URL".to_owned());
             return sample;
         };
-        let Some(server) = self.server(host, path) else {
+        let request = Request {
+            method: "GET",
+            host,
+            path,
+            query,
+            headers: &[],
+        };
+        let Some(server) = self.server(&request) else {
             say(&mut sample, format!("the host {host} does not resolve"));
             return sample;
         };
@@ -151,6 +177,21 @@ impl World {
         sample
     }
 
+    /// The target group that a request reaches.
+    #[cfg(test)]
+    pub(crate) fn serving_group(&mut self, host: &str, path: &str) -> Option<u16> {
+        let request = Request {
+            method: "GET",
+            host,
+            path,
+            ..Request::default()
+        };
+        match self.server(&request)? {
+            Server::Group(_, group) => Some(group),
+            Server::Service(..) | Server::Balancer(..) => None,
+        }
+    }
+
     fn ask(&mut self, server: &Server, path: &str) -> Answer {
         let plain = |status: u16, body: &str| Answer {
             status,
@@ -158,15 +199,22 @@ impl World {
             millis: 5,
             images: None,
         };
-        let (e, s) = match server {
-            Server::Fixed => return plain(200, "ok"),
-            Server::Nobody => return plain(503, "Service Temporarily Unavailable"),
-            Server::Service(e, s) => (*e, *s),
+        let now = self.kernel.now;
+        let (e, serving) = match server {
+            Server::Balancer(status, body) => return plain(*status, body),
+            Server::Service(e, s) => (*e, self.environments[*e as usize].serving(*s)),
+            Server::Group(e, g) => {
+                let env = &self.environments[*e as usize];
+                let tasks = env.serving_tasks(*g);
+                if let Some(machine) = env.serving_machine(now, *g).filter(|_| tasks.is_empty()) {
+                    let (status, body) = machine.reply(now);
+                    return plain(status, body);
+                }
+                (*e, tasks)
+            }
         };
-        let env = &self.environments[e as usize];
-        let serving = env.serving(s);
         if serving.is_empty() {
-            return plain(503, "Service Temporarily Unavailable");
+            return plain(503, UNAVAILABLE);
         }
         let pick = self.kernel.dice.below(Stream::Health, serving.len() as u64);
         let task = serving[usize::try_from(pick).unwrap_or(0)];
@@ -181,7 +229,12 @@ impl World {
             (true, p) if unlucky && !p.starts_with("/health/") => (500, "internal server error".to_owned()),
             (true, _) => (200, course.body.clone()),
         };
-        let tells = env.services[s as usize].tells_version;
+        let tells = match task.owner {
+            Owner::Service { service, .. } => {
+                self.environments[e as usize].services[service as usize].tells_version
+            }
+            Owner::Job => false,
+        };
         Answer {
             status,
             body,
@@ -191,14 +244,15 @@ impl World {
     }
 }
 
-/// Host and path of a URL; the port does not matter here.
-fn split(url: &str) -> Option<(&str, &str)> {
+/// Host, path and query of a URL; the port does not matter here.
+fn split(url: &str) -> Option<(&str, &str, &str)> {
     let rest = url
         .strip_prefix("http://")
         .or_else(|| url.strip_prefix("https://"))?;
     let end = rest.find('/').unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let host = authority.split_once(':').map_or(authority, |(host, _)| host);
-    let path = path.split(['?', '#']).next().unwrap_or(path);
-    (!host.is_empty()).then_some((host, if path.is_empty() { "/" } else { path }))
+    let path = path.split('#').next().unwrap_or(path);
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    (!host.is_empty()).then_some((host, if path.is_empty() { "/" } else { path }, query))
 }

@@ -13,6 +13,7 @@ use crate::behaviour::Behaviour;
 use crate::builder::{WorldBuilder, name_of_balancer};
 use crate::dns::Zone;
 use crate::ecs::Environment;
+use crate::elb::{Failure, Request};
 use crate::faults::{Calls, Fault};
 use crate::incident::{Incident, Planned, When};
 use crate::kernel::{Happening, Kernel};
@@ -38,6 +39,9 @@ pub enum Unknown {
     /// There is no such load balancer.
     #[error("there is no load balancer {0}")]
     LoadBalancer(String),
+    /// There is no such rule of a listener.
+    #[error("there is no rule {0}")]
+    Rule(String),
     /// A name is not well formed.
     #[error(transparent)]
     Name(#[from] rollout_core::id::InvalidId),
@@ -157,6 +161,7 @@ impl World {
                 look,
             } => all[env as usize].look(k, task, version, look),
             Happening::Reconcile { env, service } => all[env as usize].reconcile(k, service),
+            Happening::Watch { env, service } => all[env as usize].watch(k, service),
             Happening::Alarm { env, alarm } => all[env as usize].evaluate_alarm(k, alarm),
             Happening::Incident { index } => self.strike(index),
         }
@@ -289,6 +294,68 @@ impl World {
         let index = self.service_index(environment, service)?;
         let group = env.services[index as usize].group;
         Ok(group.map(|g| env.groups[g as usize].arn.clone()))
+    }
+
+    /// The ARN of the rule that requests for a path meet at a load balancer's listener.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such load balancer, or it has no listener on this port.
+    pub fn rule(&self, environment: &str, balancer: &str, port: u16, path: &str) -> Result<String, Unknown> {
+        let missing = || Unknown::LoadBalancer(format!("{balancer} with a listener on port {port}"));
+        let env = self.env(environment)?;
+        let found = env
+            .balancers
+            .iter()
+            .find(|b| b.name == balancer)
+            .ok_or_else(missing)?;
+        let listener = found
+            .listeners
+            .iter()
+            .find(|l| l.port == port)
+            .ok_or_else(missing)?;
+        let request = Request {
+            method: "GET",
+            host: found.dns_name.as_str(),
+            path,
+            ..Request::default()
+        };
+        Ok(listener.route(&request).ok_or_else(missing)?.arn.clone())
+    }
+
+    /// The target groups that a rule forwards to, by ARN, with their weights. None when it answers by itself.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such rule.
+    pub fn weights(&self, environment: &str, rule: &str) -> Result<Vec<(String, u32)>, Unknown> {
+        let env = self.env(environment)?;
+        let weights = env.weights(rule).map_err(|_| Unknown::Rule(rule.to_owned()))?;
+        let named = weights
+            .iter()
+            .map(|(g, w)| (env.groups[*g as usize].arn.clone(), *w));
+        Ok(named.collect())
+    }
+
+    /// Lets the machines behind a load balancer pass all checks from now on, or fail them.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such load balancer.
+    pub fn turn_machines(&mut self, environment: &str, balancer: &str, healthy: bool) -> Result<(), Unknown> {
+        let now = self.now();
+        let env = self.env_mut(environment)?;
+        let missing = || Unknown::LoadBalancer(balancer.to_owned());
+        let found = env
+            .balancers
+            .iter()
+            .find(|b| b.name == balancer)
+            .ok_or_else(missing)?;
+        for group in found.serving_groups() {
+            let group = &mut env.groups[group as usize];
+            let fails = (!healthy).then_some(Failure::Refused);
+            for machine in &mut group.machines {
+                machine.turn(&group.checks, now, fails);
+            }
+        }
+        Ok(())
     }
 
     /// What an alias record says that points at a load balancer.

@@ -80,10 +80,12 @@ fn say(global: &Global, text: &str) {
 
 /// The user has left in the middle.
 fn left(global: &Global, run: &RunId) -> Exit {
+    let status = global.again(&format!("rollout status {run}"));
+    let rollback = global.again(&format!("rollout rollback {run}"));
     let text = format!(
         "left run {run} where it was: what was under way may still take effect\n  \
-         next     rollout status {run}      shows what is known\n           \
-         rollout rollback {run}    takes everything back to what ran before"
+         next     {status}      shows what is known\n           \
+         {rollback}    takes everything back to what ran before"
     );
     if global.json {
         let exit = Exit::Left.number();

@@ -4,7 +4,7 @@ use rollout_core::dns::{Record, RecordData, RecordKey, RecordType};
 use rollout_core::id::{DomainName, ZoneId};
 
 use super::BuildError;
-use super::environment::{BALANCER_ZONE, balancer_name};
+use super::balancer::{BALANCER_ZONE, balancer_name};
 use crate::dns::resolver::Traffic;
 use crate::dns::{Spread, Zone};
 use crate::world::World;

@@ -34,10 +34,7 @@ impl Environment {
 
     /// The load balancer's checks of a task, if it is a target.
     fn checks(&self, task: &Task) -> Option<Checks> {
-        let Owner::Service { service, .. } = task.owner else {
-            return None;
-        };
-        let group = &self.groups[self.services[service as usize].group? as usize];
+        let group = &self.groups[task.group? as usize];
         task.target.map(|_| group.checks)
     }
 
@@ -121,9 +118,10 @@ impl Environment {
 
     pub(crate) fn became_healthy(&mut self, k: &mut Kernel, id: u64) {
         let task = &self.tasks[&id];
-        if let (Owner::Service { service, deployment }, true) = (task.owner, task.is_healthy()) {
-            self.services[service as usize].healthy_task(deployment);
-            self.touch(k, task.owner);
+        let owner = task.owner;
+        if let (Owner::Service { service, deployment }, true) = (owner, task.is_healthy()) {
+            self.healthy_task(service, deployment);
+            self.touch(k, owner);
         }
     }
 }

@@ -44,8 +44,8 @@ fn check(world: &World, data: &RecordData) -> TargetCheck {
             check.evidence.push(Evidence::new(now, source, name, detail));
             continue;
         };
-        for (_, group) in &balancer.rules {
-            let states = env.target_states(*group);
+        for group in balancer.serving_groups() {
+            let states = env.target_states(now, group);
             let healthy = states.iter().any(|(s, _)| *s == TargetState::Healthy);
             check.healthy = Some(check.healthy.unwrap_or(false) || healthy);
             let counts: Vec<String> = states.iter().map(|(s, n)| format!("{n} {}", s.name())).collect();
@@ -54,7 +54,7 @@ fn check(world: &World, data: &RecordData) -> TargetCheck {
             } else {
                 counts.join(", ")
             };
-            let arn = &env.groups[*group as usize].arn;
+            let arn = &env.groups[group as usize].arn;
             check
                 .evidence
                 .push(Evidence::new(now, source, arn.as_str(), detail));

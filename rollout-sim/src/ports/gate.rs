@@ -18,12 +18,11 @@ impl World {
         const SOURCE: &str = "elasticloadbalancing:DescribeTargetHealth";
         let now = self.kernel.now;
         let env = &self.environments[e as usize];
-        let group = env.groups.iter().position(|g| g.arn == arn);
-        let Some(group) = group.and_then(|g| u16::try_from(g).ok()) else {
+        let Some(group) = env.group_index(arn) else {
             let text = format!("TargetGroupNotFound: target group {arn} was not found");
             return Err(Error::new(ErrorKind::NotFound, SOURCE, text));
         };
-        let states = env.target_states(group);
+        let states = env.target_states(now, group);
         let healthy = states
             .iter()
             .find(|(s, _)| *s == TargetState::Healthy)
