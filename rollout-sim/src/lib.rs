@@ -107,4 +107,4 @@ pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};
 pub use incident::{Incident, When};
 pub use rng::Span;
 pub use storefront::{Storefront, storefront};
-pub use world::{Unknown, World};
+pub use world::{Location, Unknown, World};
