@@ -67,6 +67,10 @@ mod alarm;
 mod behaviour;
 mod builder;
 mod clock;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
 mod dns;
 mod ecr;
 mod ecs;

@@ -1,5 +1,7 @@
+mod alarms;
 mod failing;
 mod rolling;
+mod staged;
 
 use rollout_core::service::{RolloutState, ServiceObservation, StoppedTask};
 

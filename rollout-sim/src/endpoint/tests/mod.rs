@@ -2,6 +2,7 @@
 
 mod frame;
 mod serve;
+mod web;
 mod wire;
 
 use bytes::Bytes;
