@@ -1,5 +1,6 @@
 mod alarms;
 mod failing;
+mod laws;
 mod rolling;
 mod staged;
 
