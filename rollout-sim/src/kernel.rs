@@ -43,6 +43,8 @@ pub(crate) enum Happening {
     Alarm { env: u16, alarm: u16 },
     /// A scripted incident.
     Incident { index: u32 },
+    /// A health check of DNS is due.
+    HealthCheck { index: u32 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -111,7 +113,8 @@ impl Kernel {
             Happening::Reconcile { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 3,
             Happening::Alarm { env, alarm } => u64::from(env) << 35 | u64::from(alarm) << 3 | 4,
             Happening::Incident { index } => u64::from(index) << 3 | 5,
-            Happening::Watch { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 6,
+            Happening::HealthCheck { index } => u64::from(index) << 3 | 6,
+            Happening::Watch { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 7,
         });
         Some(entry.what)
     }

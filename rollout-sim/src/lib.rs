@@ -67,11 +67,15 @@ mod alarm;
 mod behaviour;
 mod builder;
 mod clock;
+#[cfg_attr(
+    not(any(test, feature = "endpoint")),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
 mod dns;
 mod ecr;
 mod ecs;
 #[cfg_attr(
-    not(test),
+    not(any(test, feature = "endpoint")),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod elb;

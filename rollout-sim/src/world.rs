@@ -12,6 +12,7 @@ use crate::alarm::AlarmState;
 use crate::behaviour::Behaviour;
 use crate::builder::{WorldBuilder, name_of_balancer};
 use crate::dns::Zone;
+use crate::dns::health::HealthCheck;
 use crate::ecs::Environment;
 use crate::elb::{Failure, Request};
 use crate::faults::{Calls, Fault};
@@ -69,6 +70,8 @@ pub struct World {
     pub(crate) kernel: Kernel,
     pub(crate) environments: Vec<Environment>,
     pub(crate) zones: Vec<Zone>,
+    /// Health checks of DNS; a deleted one leaves its place.
+    pub(crate) checks: Vec<Option<HealthCheck>>,
     pub(crate) planned: Vec<Planned>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) calls: Calls,
@@ -164,6 +167,7 @@ impl World {
             Happening::Watch { env, service } => all[env as usize].watch(k, service),
             Happening::Alarm { env, alarm } => all[env as usize].evaluate_alarm(k, alarm),
             Happening::Incident { index } => self.strike(index),
+            Happening::HealthCheck { index } => self.check_endpoint(index),
         }
     }
 
@@ -197,8 +201,8 @@ impl World {
     ///
     /// # Errors
     /// [`Unknown`] when the zone does not exist.
-    pub fn records(&self, zone: &ZoneId) -> Result<&[Record], Unknown> {
-        Ok(self.zone(zone)?.records())
+    pub fn records(&self, zone: &ZoneId) -> Result<Vec<Record>, Unknown> {
+        Ok(self.zone(zone)?.sets().iter().map(|s| s.record.clone()).collect())
     }
 
     /// The digest that a tag names.

@@ -33,6 +33,7 @@ mod serve;
 mod service;
 #[cfg(test)]
 mod tests;
+mod web;
 mod wire;
 
 use core::time::Duration;

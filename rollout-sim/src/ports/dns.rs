@@ -106,17 +106,18 @@ impl DnsCutover for Port {
             zone(world, operation, id)?;
             let mut zones = world.zones.iter_mut();
             let zone = zones.find(|z| &z.id == id).ok_or_else(|| invalid(operation, id))?;
-            let change = zone.apply(&mut world.kernel, batch.changes()).map_err(|why| match why {
+            let change = zone.apply(&mut world.kernel, batch.changes()).map_err(|why| match &why {
                 Refused::Busy => Error::new(
                     ErrorKind::Throttled,
                     operation.name(),
                     "PriorRequestNotComplete: the request was rejected because Route 53 was still processing a prior request",
                 )
                 .retry(Retry::Later),
-                Refused::Stale(text) => {
-                    Error::new(ErrorKind::Conflict, operation.name(), format!("InvalidChangeBatch: {text}"))
+                Refused::Batch(_) if why.is_stale() => {
+                    let text = format!("InvalidChangeBatch: {}", why.message());
+                    Error::new(ErrorKind::Conflict, operation.name(), text)
                 }
-                Refused::Invalid(text) => invalid(operation, format!("InvalidChangeBatch: {text}")),
+                Refused::Batch(_) => invalid(operation, format!("InvalidChangeBatch: {}", why.message())),
             })?;
             world.took_effect = true;
             Ok(change)
@@ -161,6 +162,7 @@ impl DnsCutover for Port {
     async fn old_traffic(&self, ctx: &OpContext, data: &RecordData) -> Result<OldTraffic, Error> {
         self.call(ctx, Operation::OldTraffic, &data.to_string(), |world| {
             let now = world.kernel.now;
+            world.settle_health();
             let counts: Vec<u64> = world
                 .zones
                 .iter_mut()

@@ -264,7 +264,7 @@ fn a_task_is_run_once_for_its_token() {
     assert_eq!(first["failures"], json!([]));
     let arn = &first["tasks"][0]["taskArn"];
     assert_eq!(&ok(&endpoint, "RunTask", &run)["tasks"][0]["taskArn"], arn);
-    let mut other = run.clone();
+    let mut other = run;
     other["startedBy"] = json!("you");
     let (status, body) = call(&endpoint, "RunTask", &other);
     assert_eq!((status, &body["__type"]), (400, &json!("ConflictException")));

@@ -1,8 +1,10 @@
 //! Requests in, answers out, byte by byte where it matters.
 
 mod ecs;
+mod elbv2;
 mod frame;
 mod serve;
+mod web;
 mod wire;
 
 use bytes::Bytes;
