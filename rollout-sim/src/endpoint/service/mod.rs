@@ -8,6 +8,7 @@
 //! are `Timestamp` and `Moment`, lists are `Document::list`, or `Document::items("ResourceRecord", ..)` where XML names the
 //! items otherwise than `member`. Lists in pages use [`page`](super::call::page).
 
+pub(crate) mod ecs;
 pub(crate) mod elbv2;
 pub(crate) mod sts;
 
@@ -94,7 +95,12 @@ impl Service {
 }
 
 /// All of them.
-pub(crate) static SERVICES: &[&Service] = &[&elbv2::SERVICE, &sts::SERVICE];
+#[rustfmt::skip] // one a line
+pub(crate) static SERVICES: &[&Service] = &[
+    &ecs::SERVICE,
+    &elbv2::SERVICE,
+    &sts::SERVICE,
+];
 
 #[cfg(test)]
 mod tests {
