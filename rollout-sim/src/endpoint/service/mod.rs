@@ -9,6 +9,7 @@
 //! items otherwise than `member`. Lists in pages use [`page`](super::call::page).
 
 pub(crate) mod elbv2;
+pub(crate) mod route53;
 pub(crate) mod sts;
 
 use super::call::Call;
@@ -94,7 +95,7 @@ impl Service {
 }
 
 /// All of them.
-pub(crate) static SERVICES: &[&Service] = &[&elbv2::SERVICE, &sts::SERVICE];
+pub(crate) static SERVICES: &[&Service] = &[&elbv2::SERVICE, &route53::SERVICE, &sts::SERVICE];
 
 #[cfg(test)]
 mod tests {

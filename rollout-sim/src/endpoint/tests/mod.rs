@@ -2,6 +2,7 @@
 
 mod elbv2;
 mod frame;
+mod route53;
 mod wire;
 
 use bytes::Bytes;
