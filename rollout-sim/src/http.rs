@@ -37,6 +37,19 @@ enum Server {
     Group(u16, u16),
     /// The load balancer itself.
     Balancer(u16, String),
+    /// The load balancer, with a redirect to this address.
+    Redirect(u16, String),
+}
+
+/// What a client outside sees of an answer.
+#[cfg(feature = "endpoint")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Visit {
+    pub(crate) status: u16,
+    /// Where a redirect leads.
+    pub(crate) location: Option<String>,
+    pub(crate) body: String,
+    pub(crate) took: core::time::Duration,
 }
 
 impl World {
@@ -167,7 +180,12 @@ impl World {
             }
         }
         let (env, balancer) = self.balancer(&name)?;
-        let Some(rule) = balancer.listeners.first().and_then(|l| l.route(request)) else {
+        let listener = balancer
+            .listeners
+            .iter()
+            .find(|l| l.port == request.port)
+            .or_else(|| balancer.listeners.first());
+        let Some((listener, rule)) = listener.and_then(|l| Some((l, l.route(request)?))) else {
             return Some(Server::Balancer(503, UNAVAILABLE.to_owned()));
         };
         let (env, action) = (env.index, rule.action.clone());
@@ -175,7 +193,7 @@ impl World {
             Action::Fixed { status, body, .. } => Server::Balancer(*status, body.clone().unwrap_or_default()),
             Action::Redirect(to) => {
                 let status = if to.status == "HTTP_301" { 301 } else { 302 };
-                Server::Balancer(status, String::new())
+                Server::Redirect(status, to.location(request, listener))
             }
             Action::Forward { groups, .. } => {
                 let sum = action.weight();
@@ -206,13 +224,14 @@ impl World {
                 .evidence
                 .push(Evidence::new(now, "http", probe.url.as_str(), detail));
         };
-        let Some((host, path, query)) = split(&probe.url) else {
+        let Some((host, port, path, query)) = split(&probe.url) else {
             say(&mut sample, "not a http or https URL".to_owned());
             return sample;
         };
         let request = Request {
             method: "GET",
             host,
+            port,
             path,
             query,
             headers: &[],
@@ -259,6 +278,33 @@ impl World {
         sample
     }
 
+    /// One GET request as a client sees it: status, headers that matter, body, and how long it took. `None` when the host
+    /// leads nowhere.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn visit(&mut self, url: &str) -> Option<Visit> {
+        let (host, port, path, query) = split(url)?;
+        let request = Request {
+            method: "GET",
+            host,
+            port,
+            path,
+            query,
+            headers: &[],
+        };
+        let server = self.server(&request)?;
+        let location = match &server {
+            Server::Redirect(_, location) => Some(location.clone()),
+            Server::Service(..) | Server::Group(..) | Server::Balancer(..) => None,
+        };
+        let answer = self.ask(&server, path);
+        Some(Visit {
+            status: answer.status,
+            location,
+            body: answer.body,
+            took: core::time::Duration::from_millis(answer.millis),
+        })
+    }
+
     /// The target group that a request reaches.
     #[cfg(test)]
     pub(crate) fn serving_group(&mut self, host: &str, path: &str) -> Option<u16> {
@@ -270,7 +316,7 @@ impl World {
         };
         match self.server(&request)? {
             Server::Group(_, group) => Some(group),
-            Server::Service(..) | Server::Balancer(..) => None,
+            Server::Service(..) | Server::Balancer(..) | Server::Redirect(..) => None,
         }
     }
 
@@ -284,6 +330,7 @@ impl World {
         let now = self.kernel.now;
         let (e, serving) = match server {
             Server::Balancer(status, body) => return plain(*status, body),
+            Server::Redirect(status, _) => return plain(*status, ""),
             Server::Service(e, s) => (*e, self.environments[*e as usize].serving(*s)),
             Server::Group(e, g) => {
                 let env = &self.environments[*e as usize];
@@ -326,15 +373,42 @@ impl World {
     }
 }
 
-/// Host, path and query of a URL; the port does not matter here.
-fn split(url: &str) -> Option<(&str, &str, &str)> {
-    let rest = url
-        .strip_prefix("http://")
-        .or_else(|| url.strip_prefix("https://"))?;
-    let end = rest.find('/').unwrap_or(rest.len());
+/// Host, port, path and query of a URL.
+fn split(url: &str) -> Option<(&str, u16, &str, &str)> {
+    let (rest, default) = match url.strip_prefix("http://") {
+        Some(rest) => (rest, 80),
+        None => (url.strip_prefix("https://")?, 443),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let host = authority.split_once(':').map_or(authority, |(host, _)| host);
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (authority, default),
+    };
     let path = path.split('#').next().unwrap_or(path);
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    (!host.is_empty()).then_some((host, if path.is_empty() { "/" } else { path }, query))
+    (!host.is_empty()).then_some((host, port, if path.is_empty() { "/" } else { path }, query))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        assert_eq!(
+            split("https://shop.example/a/b?c=d#e"),
+            Some(("shop.example", 443, "/a/b", "c=d"))
+        );
+        assert_eq!(
+            split("http://shop.example:8787"),
+            Some(("shop.example", 8787, "/", ""))
+        );
+        assert_eq!(
+            split("http://shop.example?x"),
+            Some(("shop.example", 80, "/", "x"))
+        );
+        assert_eq!(split("ftp://shop.example/"), None);
+        assert_eq!(split("http:///path"), None);
+    }
 }

@@ -107,9 +107,36 @@ pub(crate) struct Redirect {
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) host: &'a str,
+    pub(crate) port: u16,
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
     pub(crate) headers: &'a [(&'a str, &'a str)],
+}
+
+impl Redirect {
+    /// The address that a client is sent to, with the parts of its own that the redirect keeps (Elastic Load Balancing API,
+    /// "RedirectActionConfig").
+    pub(crate) fn location(&self, request: &Request<'_>, listener: &Listener) -> String {
+        let fill = |text: &str| {
+            text.replace("#{protocol}", &listener.protocol)
+                .replace("#{host}", request.host)
+                .replace("#{port}", &request.port.to_string())
+                .replace("#{path}", request.path.trim_start_matches('/'))
+                .replace("#{query}", request.query)
+        };
+        let (protocol, host, path) = (fill(&self.protocol), fill(&self.host), fill(&self.path));
+        let query = fill(&self.query);
+        let query = if query.is_empty() {
+            query
+        } else {
+            format!("?{query}")
+        };
+        format!(
+            "{}://{host}:{}{path}{query}",
+            protocol.to_ascii_lowercase(),
+            fill(&self.port)
+        )
+    }
 }
 
 impl Action {

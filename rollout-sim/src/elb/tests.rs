@@ -105,6 +105,7 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
         let request = Request {
             method,
             host,
+            port: 80,
             path: "/api/x",
             query,
             headers: &headers,

@@ -99,6 +99,16 @@ impl InProcess {
         SharedHttpClient::new(self.clone())
     }
 
+    /// One connector of that client, for plain requests such as a probe's. Hosts that lead into the cloud, through its zones or
+    /// by a load balancer's own name, are answered by whoever serves them.
+    #[must_use]
+    pub fn connector(&self) -> SharedHttpConnector {
+        SharedHttpConnector::new(Connector {
+            exchange: self.exchange.clone(),
+            read_timeout: None,
+        })
+    }
+
     /// A configuration for clients of the SDK: this HTTP client, this clock, and account and region of an environment.
     ///
     /// # Errors

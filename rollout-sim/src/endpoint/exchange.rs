@@ -5,6 +5,7 @@ use http::{Request, Response};
 
 use super::pace::Pace;
 use super::route::route;
+use super::web;
 use super::wire::{Upset, failed};
 use super::{Endpoint, Latency};
 
@@ -39,6 +40,16 @@ impl Exchange {
         let (there, back) = self.endpoint.draw(self.latency);
         self.pace.sleep(there).await;
         self.pace.catch_up();
+        if let Some(url) = web::url(&request) {
+            let visit = self.pace.cloud().lock().visit(&url);
+            if let Some(visit) = visit {
+                self.pace.sleep(visit.took + back).await;
+                return Ok(web::response(visit));
+            }
+            if !web::may_be_api(&url) {
+                return Err(Broken::Refused);
+            }
+        }
         let routed = route(&request);
         let upset = self.endpoint.meet(&routed);
         let answer = |upset: Option<Upset>| self.endpoint.deliver(&routed, upset);

@@ -11,6 +11,9 @@
 //! # On virtual time
 //! [`InProcess`] is the endpoint as the SDK's HTTP client, with latency and a clock. What goes wrong on the way is a
 //! [`WireFault`]; [`Endpoint::calls`] has every call that was made.
+//!
+//! # On a socket
+//! [`Server`] is the endpoint on a port of this machine, for any AWS client, with a world that is as fast as wanted.
 
 #![expect(
     dead_code,
@@ -26,9 +29,11 @@ mod pace;
 mod protocol;
 mod refusal;
 mod route;
+mod serve;
 mod service;
 #[cfg(test)]
 mod tests;
+mod web;
 mod wire;
 
 use core::time::Duration;
@@ -48,6 +53,7 @@ use self::input::date;
 use self::protocol::{Naming, Protocol, json};
 use self::refusal::Refusal;
 use self::route::{Lost, Routed, Scope, route};
+pub use self::serve::{ServeOptions, Server};
 use self::service::{SERVICES, Service};
 use self::wire::{Arriving, Wire, failed, names, throttled};
 pub use self::wire::{Upset, Which, WireCall, WireFault};

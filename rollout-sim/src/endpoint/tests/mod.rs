@@ -3,6 +3,8 @@
 mod elbv2;
 mod frame;
 mod route53;
+mod serve;
+mod web;
 mod wire;
 
 use bytes::Bytes;
