@@ -84,6 +84,7 @@ mod faults;
 mod http;
 mod incident;
 mod kernel;
+mod look;
 mod ports;
 mod rng;
 mod storefront;
