@@ -10,6 +10,7 @@
 
 pub(crate) mod ecs;
 pub(crate) mod elbv2;
+pub(crate) mod route53;
 pub(crate) mod sts;
 
 use super::call::Call;
@@ -99,6 +100,7 @@ impl Service {
 pub(crate) static SERVICES: &[&Service] = &[
     &ecs::SERVICE,
     &elbv2::SERVICE,
+    &route53::SERVICE,
     &sts::SERVICE,
 ];
 

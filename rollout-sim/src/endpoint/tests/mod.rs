@@ -3,6 +3,7 @@
 mod ecs;
 mod elbv2;
 mod frame;
+mod route53;
 mod serve;
 mod web;
 mod wire;
