@@ -220,6 +220,11 @@ impl Service {
         self.records.iter().rev().find(|r| r.number == number)
     }
 
+    /// The record of the deployment that is under way.
+    pub(crate) fn open_record(&self) -> Option<&Record> {
+        self.records.iter().rev().find(|r| !r.is_over())
+    }
+
     pub(crate) fn record_mut(&mut self, number: u32) -> Option<&mut Record> {
         self.records.iter_mut().rev().find(|r| r.number == number)
     }

@@ -454,6 +454,51 @@ impl Environment {
         service.say(k.now, "has reached a steady state.");
     }
 
+    /// Somebody asks for the rollback of a deployment that is on its way forward; `false` for any other. The scheduler begins
+    /// it when it looks next.
+    pub(crate) fn ask_for_rollback(&mut self, k: &mut Kernel, s: u16, number: u32) -> bool {
+        let record = self.services[s as usize].record_mut(number);
+        let Some(record) = record.filter(|r| r.is_forward()) else {
+            return false;
+        };
+        record.status = RecordStatus::RollbackRequested;
+        record.updated_at = k.now;
+        record.hooks.clear();
+        self.schedule(k, s, 0);
+        true
+    }
+
+    /// Somebody answers a pause; `false` when there is none with this id.
+    pub(crate) fn answer_pause(
+        &mut self,
+        k: &mut Kernel,
+        s: u16,
+        number: u32,
+        id: &str,
+        action: HookAction,
+    ) -> bool {
+        let record = self.services[s as usize].record_mut(number);
+        let Some(record) = record.filter(|r| r.status == RecordStatus::InProgress) else {
+            return false;
+        };
+        let stage = record.stage.map_or("", LifecycleStage::name);
+        let mut runs = record.hooks.iter_mut();
+        let run = runs.find(|run| run.id == id && run.status == HookStatus::AwaitingAction);
+        let Some(run) = run else { return false };
+        record.updated_at = k.now;
+        match action {
+            HookAction::Continue => {
+                run.status = HookStatus::Succeeded;
+                self.schedule(k, s, 0);
+            }
+            HookAction::Rollback => {
+                run.status = HookStatus::Failed;
+                self.give_up(k, s, &GivenUp::Hook(stage));
+            }
+        }
+        true
+    }
+
     /// A deployment that was created begins. A rollback that was asked for begins, too, and then the scheduler has seen enough
     /// for one look: `true`.
     pub(super) fn begin_or_go_back(&mut self, k: &mut Kernel, s: u16) -> bool {

@@ -635,3 +635,45 @@ fn a_way_back_that_fails_too_ends_without_a_candidate() {
     assert_eq!(seen.running, 3);
     assert_eq!(bench.cloud.with(|w| look(w, number).1), 1_000);
 }
+
+#[test]
+fn people_answer_pauses_and_stop_deployments_by_script() {
+    let pause = || {
+        Hook::pause([
+            LifecycleStage::PostScaleUp,
+            LifecycleStage::PreProductionTrafficShift,
+        ])
+    };
+    let run = |incidents: Vec<(u64, Incident)>| {
+        let bench = Bench::new(world(20, Start::Ok, |s| {
+            s.strategy(Strategy::BlueGreen).hook(pause())
+        }));
+        bench.cloud.with(|w| {
+            for (minutes, incident) in incidents {
+                let when = When::deployment_of("api", Duration::from_secs(minutes * 60));
+                w.schedule("prod", when, incident).expect("it exists");
+            }
+        });
+        bench.update("2").expect("nobody else deploys");
+        let number = front(&bench);
+        walk(&bench, number);
+        status(&bench, number)
+    };
+    let answer = |action| Incident::PauseAnswered {
+        service: "api".into(),
+        action,
+    };
+    let stopped = Incident::DeploymentStopped {
+        service: "api".into(),
+    };
+    let go_on = || answer(HookAction::Continue);
+    assert_eq!(
+        run(vec![(10, go_on()), (20, go_on())]),
+        (RecordStatus::Successful, None)
+    );
+    let (record, reason) = run(vec![(10, go_on()), (20, answer(HookAction::Rollback))]);
+    assert_eq!(record, RecordStatus::RollbackSuccessful);
+    assert_eq!(reason, Some(words::hook("PRE_PRODUCTION_TRAFFIC_SHIFT")));
+    let by_user = (RecordStatus::RollbackSuccessful, Some(words::USER.to_owned()));
+    assert_eq!(run(vec![(10, stopped)]), by_user);
+}
