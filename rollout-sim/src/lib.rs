@@ -85,6 +85,8 @@ mod faults;
 mod http;
 mod incident;
 mod kernel;
+#[cfg(feature = "endpoint")]
+mod logs;
 mod look;
 mod ports;
 mod rng;

@@ -10,6 +10,7 @@
 
 pub(crate) mod ecs;
 pub(crate) mod elbv2;
+pub(crate) mod logs;
 pub(crate) mod route53;
 pub(crate) mod sts;
 
@@ -100,6 +101,7 @@ impl Service {
 pub(crate) static SERVICES: &[&Service] = &[
     &ecs::SERVICE,
     &elbv2::SERVICE,
+    &logs::SERVICE,
     &route53::SERVICE,
     &sts::SERVICE,
 ];

@@ -3,6 +3,7 @@
 mod ecs;
 mod elbv2;
 mod frame;
+mod logs;
 mod route53;
 mod serve;
 mod web;
