@@ -76,6 +76,11 @@ impl Environment {
         let record = service.record(number);
         let stage = record.and_then(|r| r.stage);
         let blue = record.and_then(|r| r.blue);
+        let traffic = &service.traffic;
+        let carries = |n: u32| {
+            let shares = [traffic.production_of(n), traffic.test_of(n)];
+            shares.into_iter().flatten().any(|share| share > 0)
+        };
         let mut sets: Vec<Set> = Vec::new();
         for (place, deployment) in service.deployments.iter().enumerate() {
             let n = deployment.number;
@@ -85,8 +90,9 @@ impl Environment {
                 (true, true) => keep,
                 (true, false) if stage >= Some(LifecycleStage::ScaleUp) => keep,
                 (true, false) => Want::Keep(0),
-                (false, true) if clean => Want::Gone,
-                (false, true) => Want::Leave,
+                // On the way back only what still carries traffic stays.
+                (false, true) if carries(n) && !clean => Want::Leave,
+                (false, true) => Want::Gone,
                 (false, false) if Some(n) == blue && !clean => keep,
                 (false, false) => Want::Gone,
             };
