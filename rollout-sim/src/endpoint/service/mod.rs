@@ -8,6 +8,7 @@
 //! are `Timestamp` and `Moment`, lists are `Document::list`, or `Document::items("ResourceRecord", ..)` where XML names the
 //! items otherwise than `member`. Lists in pages use [`page`](super::call::page).
 
+pub(crate) mod ecr;
 pub(crate) mod elbv2;
 pub(crate) mod route53;
 pub(crate) mod sts;
@@ -95,7 +96,7 @@ impl Service {
 }
 
 /// All of them.
-pub(crate) static SERVICES: &[&Service] = &[&elbv2::SERVICE, &route53::SERVICE, &sts::SERVICE];
+pub(crate) static SERVICES: &[&Service] = &[&ecr::SERVICE, &elbv2::SERVICE, &route53::SERVICE, &sts::SERVICE];
 
 #[cfg(test)]
 mod tests {
