@@ -89,6 +89,7 @@ mod faults;
 mod http;
 mod incident;
 mod kernel;
+mod look;
 mod ports;
 mod rng;
 mod storefront;

@@ -9,6 +9,7 @@
 //! items otherwise than `member`. Lists in pages use [`page`](super::call::page).
 
 pub(crate) mod ecr;
+pub(crate) mod ecs;
 pub(crate) mod elbv2;
 pub(crate) mod route53;
 pub(crate) mod sts;
@@ -96,7 +97,14 @@ impl Service {
 }
 
 /// All of them.
-pub(crate) static SERVICES: &[&Service] = &[&ecr::SERVICE, &elbv2::SERVICE, &route53::SERVICE, &sts::SERVICE];
+#[rustfmt::skip] // one a line
+pub(crate) static SERVICES: &[&Service] = &[
+    &ecr::SERVICE,
+    &ecs::SERVICE,
+    &elbv2::SERVICE,
+    &route53::SERVICE,
+    &sts::SERVICE,
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! Requests in, answers out, byte by byte where it matters.
 
 mod ecr;
+mod ecs;
 mod elbv2;
 mod frame;
 mod route53;
