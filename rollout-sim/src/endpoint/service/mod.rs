@@ -8,6 +8,7 @@
 //! are `Timestamp` and `Moment`, lists are `Document::list`, or `Document::items("ResourceRecord", ..)` where XML names the
 //! items otherwise than `member`. Lists in pages use [`page`](super::call::page).
 
+pub(crate) mod ecr;
 pub(crate) mod ecs;
 pub(crate) mod elbv2;
 pub(crate) mod logs;
@@ -99,6 +100,7 @@ impl Service {
 /// All of them.
 #[rustfmt::skip] // one a line
 pub(crate) static SERVICES: &[&Service] = &[
+    &ecr::SERVICE,
     &ecs::SERVICE,
     &elbv2::SERVICE,
     &logs::SERVICE,
