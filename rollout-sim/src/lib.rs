@@ -68,14 +68,14 @@ mod behaviour;
 mod builder;
 mod clock;
 #[cfg_attr(
-    not(any(test, feature = "endpoint")),
+    not(feature = "endpoint"),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod dns;
 mod ecr;
 mod ecs;
 #[cfg_attr(
-    not(any(test, feature = "endpoint")),
+    not(feature = "endpoint"),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod elb;
