@@ -307,7 +307,7 @@ impl World {
                 tag,
                 content,
             } => {
-                let digest = env.registry.push(&repository, &content);
+                let digest = env.registry.push(k.now, &repository, &content);
                 env.registry.tag(&repository, &tag, digest);
             }
             Incident::ImageExpires { repository, image } => env.registry.expire(&repository, &image),

@@ -68,14 +68,18 @@ mod behaviour;
 mod builder;
 mod clock;
 #[cfg_attr(
-    not(any(test, feature = "endpoint")),
+    not(feature = "endpoint"),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod dns;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
 mod ecr;
 mod ecs;
 #[cfg_attr(
-    not(any(test, feature = "endpoint")),
+    not(feature = "endpoint"),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod elb;
@@ -85,6 +89,9 @@ mod faults;
 mod http;
 mod incident;
 mod kernel;
+#[cfg(feature = "endpoint")]
+mod logs;
+mod look;
 mod ports;
 mod rng;
 mod storefront;
@@ -100,6 +107,7 @@ pub use builder::{
 pub use clock::SimCloud;
 pub use dns::Spread;
 pub use dns::resolver::STRETCHING_PER_10_000;
+pub use ecr::Finding;
 pub use ecs::deployment::{Breaker, Threshold};
 pub use ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Strategy};
 pub use ecs::{Launch, Timing};
