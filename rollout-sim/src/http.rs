@@ -38,7 +38,10 @@ enum Server {
     /// The load balancer itself.
     Balancer(u16, String),
     /// The load balancer, with a redirect to this address.
-    #[cfg_attr(not(feature = "endpoint"), expect(dead_code, reason = "only a client of the endpoint follows it"))]
+    #[cfg_attr(
+        not(feature = "endpoint"),
+        expect(dead_code, reason = "only a client of the endpoint follows it")
+    )]
     Redirect(u16, String),
 }
 

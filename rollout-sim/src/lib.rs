@@ -89,7 +89,14 @@ mod faults;
 mod http;
 mod incident;
 mod kernel;
+#[cfg(feature = "endpoint")]
+mod log;
 mod look;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
+mod metric;
 mod ports;
 mod rng;
 mod storefront;

@@ -175,6 +175,7 @@ impl World {
             Happening::Alarm { env, alarm } => all[env as usize].evaluate_alarm(k, alarm),
             Happening::Incident { index } => self.strike(index),
             Happening::Lifecycle { env } => all[env as usize].expire_images(k),
+            Happening::Metrics { env } => self.measure_traffic(env),
             Happening::HealthCheck { index } => self.check_endpoint(index),
         }
     }

@@ -135,10 +135,14 @@ struct Said {
 }
 
 impl Endpoint {
-    /// An endpoint on a cloud.
+    /// An endpoint on a cloud. From now on the cloud's traffic is measured, as CloudWatch has metrics of it.
     #[must_use]
     pub fn new(cloud: SimCloud) -> Self {
-        let seed = cloud.lock().seed();
+        let seed = {
+            let mut world = cloud.lock();
+            world.measure();
+            world.seed()
+        };
         Self {
             cloud,
             wire: Arc::new(Mutex::new(Wire::new(seed))),
