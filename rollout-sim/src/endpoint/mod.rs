@@ -317,6 +317,17 @@ impl Said {
 fn run(world: &mut World, routed: &Routed) -> Said {
     let place = place(world, routed.service, &routed.scope);
     world.took_effect = false;
+    // A service without regions counts its calls by account alone.
+    let region = if routed.service.global {
+        ""
+    } else {
+        place.region.as_str()
+    };
+    let call = (routed.service.signing_name, routed.operation.name);
+    let now = world.now();
+    if !world.quotas.spend(now, (&place.account, region), call, 1) {
+        return Said::no(routed.protocol, throttled(routed.service));
+    }
     let mut call = Call {
         world,
         place: &place,
