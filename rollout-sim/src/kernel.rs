@@ -45,6 +45,8 @@ pub(crate) enum Happening {
     Incident { index: u32 },
     /// The lifecycle policies of an environment's repositories are applied.
     Lifecycle { env: u16 },
+    /// An environment's traffic is measured.
+    Metrics { env: u16 },
     /// A health check of DNS is due.
     HealthCheck { index: u32 },
 }
@@ -116,6 +118,8 @@ impl Kernel {
             Happening::Alarm { env, alarm } => u64::from(env) << 35 | u64::from(alarm) << 3 | 4,
             Happening::Incident { index } => u64::from(index) << 3 | 5,
             Happening::Lifecycle { env } => u64::from(env) << 3 | 7,
+            // A look changes nothing but metrics.
+            Happening::Metrics { env } => u64::from(env) << 3 | 6,
             Happening::HealthCheck { index } => u64::from(index) << 3 | 6,
             Happening::Watch { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 7,
         });

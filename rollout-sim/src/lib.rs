@@ -90,9 +90,19 @@ mod http;
 mod incident;
 mod kernel;
 #[cfg(feature = "endpoint")]
-mod logs;
+mod log;
 mod look;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
+mod metric;
 mod ports;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "calls are spent where they arrive, at the endpoint")
+)]
+mod quota;
 mod rng;
 mod storefront;
 #[cfg(test)]
@@ -113,6 +123,7 @@ pub use ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Strategy};
 pub use ecs::{Launch, Timing};
 pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};
 pub use incident::{Incident, When};
+pub use quota::{Limit, Quotas};
 pub use rng::Span;
 pub use storefront::{Storefront, storefront};
 pub use world::{Location, Unknown, World};

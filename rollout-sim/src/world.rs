@@ -19,6 +19,7 @@ use crate::elb::{Failure, Request};
 use crate::faults::{Calls, Fault};
 use crate::incident::{Incident, Planned, When};
 use crate::kernel::{Happening, Kernel};
+use crate::quota::Quotas;
 
 /// Why a question to the world has no answer. `Display` is one fragment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +82,9 @@ pub struct World {
     pub(crate) checks: Vec<Option<HealthCheck>>,
     pub(crate) planned: Vec<Planned>,
     pub(crate) faults: Vec<Fault>,
+    /// Left out of stored worlds of before there were any.
+    #[serde(default)]
+    pub(crate) quotas: Quotas,
     pub(crate) calls: Calls,
     /// Whether the call under way has changed anything.
     pub(crate) took_effect: bool,
@@ -175,6 +179,7 @@ impl World {
             Happening::Alarm { env, alarm } => all[env as usize].evaluate_alarm(k, alarm),
             Happening::Incident { index } => self.strike(index),
             Happening::Lifecycle { env } => all[env as usize].expire_images(k),
+            Happening::Metrics { env } => self.measure_traffic(env),
             Happening::HealthCheck { index } => self.check_endpoint(index),
         }
     }
@@ -474,6 +479,17 @@ impl World {
                 self.kernel.after(wait, Happening::Incident { index });
             }
         }
+    }
+
+    /// Limits how often accounts may call the endpoint. Calls of the ports are not limited.
+    pub fn limit(&mut self, quotas: Quotas) {
+        self.quotas = quotas;
+    }
+
+    /// The limits, and how many calls there were.
+    #[must_use]
+    pub const fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// Lets calls go wrong.

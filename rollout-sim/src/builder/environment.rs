@@ -12,6 +12,7 @@ use crate::behaviour::Behaviour;
 use crate::ecr::Registry;
 use crate::ecs::{Cluster, Environment, Launch, Timing};
 use crate::kernel::{Happening, Kernel};
+use crate::metric::Metrics;
 
 /// Describes an environment of a [`WorldBuilder`](crate::WorldBuilder).
 #[derive(Clone, Debug)]
@@ -252,6 +253,7 @@ impl EnvironmentBuilder {
             groups: Vec::new(),
             balancers: Vec::new(),
             alarms: Vec::new(),
+            metrics: Metrics::default(),
             registry: Registry::default(),
             hosts: BTreeMap::new(),
         };
@@ -323,6 +325,7 @@ impl AlarmPlan {
             periods: 2,
             breaching: 0,
             peak: 0,
+            watch: None,
         });
         if rule != Rule::Script {
             k.after(
