@@ -108,7 +108,7 @@ pub use clock::SimCloud;
 pub use dns::Spread;
 pub use dns::resolver::STRETCHING_PER_10_000;
 pub use ecr::Finding;
-pub use ecs::deployment::{Breaker, Threshold};
+pub use ecs::breaker::{Breaker, Threshold};
 pub use ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Strategy};
 pub use ecs::{Launch, Timing};
 pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};
