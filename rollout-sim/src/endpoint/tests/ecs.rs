@@ -600,7 +600,7 @@ fn a_hook_that_pauses_is_answered() {
                         .load_balanced(8080)
                         .strategy(Strategy::BlueGreen)
                         .bake_minutes(1)
-                        .hook(Hook::pause(&[LifecycleStage::PostScaleUp]))
+                        .hook(Hook::pause([LifecycleStage::PostScaleUp]))
                 })
         })
         .build()
