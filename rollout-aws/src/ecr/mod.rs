@@ -1,5 +1,7 @@
 //! Images from one ECR registry to another, byte for byte.
 
+#[cfg(test)]
+mod corpus;
 pub(crate) mod layer;
 mod manifest;
 mod registry;
