@@ -192,7 +192,7 @@ fn revisions(cloud: &SimCloud) -> Vec<String> {
             .primary()
             .map(|p| p.task_definition.to_string())
     };
-    SERVICES.iter().filter_map(|name| primary(name)).collect()
+    SERVICES.iter().filter_map(primary).collect()
 }
 
 fn kind(outcome: &Outcome) -> core::mem::Discriminant<Outcome> {
