@@ -44,6 +44,8 @@ pub(crate) mod error;
 pub mod clock;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
+#[cfg(any(feature = "ecr", feature = "probe"))]
+pub mod connector;
 #[cfg(feature = "ecr")]
 pub mod ecr;
 #[cfg(feature = "ecs")]

@@ -1,8 +1,13 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where the configuration is unless told otherwise.
+const CONFIG: &str = "rollout.toml";
+/// Where runs keep their journals unless told otherwise.
+const STATE_DIR: &str = ".rollout";
 
 /// Take a release from staging to production, and trust what it says happened.
 #[derive(Clone, Debug, Parser)]
@@ -23,7 +28,7 @@ pub(crate) struct Global {
         long,
         global = true,
         value_name = "FILE",
-        default_value = "rollout.toml",
+        default_value = CONFIG,
         env = "ROLLOUT_CONFIG"
     )]
     pub(crate) config: PathBuf,
@@ -48,7 +53,7 @@ pub(crate) struct Global {
         long,
         global = true,
         value_name = "DIR",
-        default_value = ".rollout",
+        default_value = STATE_DIR,
         env = "ROLLOUT_STATE_DIR"
     )]
     pub(crate) state_dir: PathBuf,
@@ -60,6 +65,50 @@ pub(crate) struct Global {
     pub(crate) no_color: bool,
     #[command(flatten)]
     pub(crate) sim: Sim,
+}
+
+impl Global {
+    /// A command that we propose, with what this one was given: whoever copies the line means the same cloud and files.
+    pub(crate) fn again(&self, command: &str) -> String {
+        if !command.starts_with("rollout ") {
+            return command.to_owned();
+        }
+        // Four spaces are before what the command does.
+        let (line, about) = command.split_at(command.find("    ").unwrap_or(command.len()));
+        let mut given = String::new();
+        let mut add = |option: &str, value: &dyn core::fmt::Display| {
+            // Writing to a string cannot fail.
+            let _ = core::fmt::Write::write_fmt(&mut given, format_args!(" {option} {value}"));
+        };
+        if self.cloud != Cloud::DEFAULT {
+            add("--cloud", &self.cloud);
+        }
+        if self.config != Path::new(CONFIG) {
+            add("--config", &shell(&self.config));
+        }
+        for overlay in &self.overlays {
+            add("--overlay", &shell(overlay));
+        }
+        if let Some(url) = &self.endpoint_url {
+            add("--endpoint-url", url);
+        }
+        if self.state_dir != Path::new(STATE_DIR) {
+            add("--state-dir", &shell(&self.state_dir));
+        }
+        format!("{line}{given}{about}")
+    }
+}
+
+/// A path as a shell takes it: quoted only where it must be.
+fn shell(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if text
+        .chars()
+        .all(|c| c.is_alphanumeric() || "/._-+:@%,=".contains(c))
+    {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// What the simulated cloud is told.
@@ -89,6 +138,15 @@ pub(crate) enum Cloud {
     Aws,
 }
 
+impl core::fmt::Display for Cloud {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Sim => "sim",
+            Self::Aws => "aws",
+        })
+    }
+}
+
 impl Cloud {
     const DEFAULT: Self = if cfg!(feature = "aws") {
         Self::Aws
@@ -112,6 +170,10 @@ pub(crate) enum Command {
     Abort(Which),
     /// Print the state machines as Mermaid diagrams.
     Graph(Graph),
+    /// Use the simulated cloud by itself.
+    #[cfg(feature = "serve")]
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Print a completion script for a shell.
     Completions(Completions),
     /// List the exit codes.
@@ -161,6 +223,34 @@ pub(crate) struct Completions {
     /// The shell.
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// `rollout sim`.
+#[cfg(feature = "serve")]
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Serve the simulated cloud as an AWS endpoint on 127.0.0.1, for the AWS CLI, SDKs and other tools.
+    Serve(Serve),
+    /// List the operations of AWS that it models.
+    Operations,
+}
+
+/// `rollout sim serve`.
+#[cfg(feature = "serve")]
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Serve {
+    /// The port; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 4588)]
+    pub(crate) port: u16,
+    /// Simulated seconds in one real second.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) speed: u32,
+    /// The world and what goes wrong in it, as TOML or JSON. Left out, a shop with three services in staging and production.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Where requests go that are not modelled, such as http://127.0.0.1:4566; left out, they are refused by name.
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<http::Uri>,
 }
 
 const AFTER_HELP: &str = "\
@@ -227,6 +317,39 @@ mod tests {
         )
         .expect("valid");
         assert_eq!(cli.global.sim.incidents, ["bad-image", "worker:crash-loop"]);
+    }
+
+    #[test]
+    fn a_proposed_command_means_the_same_cloud_and_files() {
+        let other = if Cloud::DEFAULT == Cloud::Sim {
+            "aws"
+        } else {
+            "sim"
+        };
+        let line = [
+            "rollout",
+            "run",
+            "--cloud",
+            other,
+            "--overlay",
+            "it's here.toml",
+            "--state-dir",
+            "/var/r",
+        ];
+        let cli = Cli::try_parse_from(line).expect("valid");
+        assert_eq!(
+            cli.global.again("rollout rollback r-1    takes it back"),
+            format!(
+                "rollout rollback r-1 --cloud {other} --overlay 'it'\\''s here.toml' --state-dir /var/r    takes it back"
+            )
+        );
+        let plain = Cli::try_parse_from(["rollout", "run"]).expect("valid");
+        assert_eq!(plain.global.again("rollout status r-1"), "rollout status r-1");
+        assert_eq!(
+            cli.global.again("aws ecs list-tasks"),
+            "aws ecs list-tasks",
+            "not ours to change"
+        );
     }
 
     #[test]

@@ -69,19 +69,19 @@ impl Alarm {
 }
 
 impl Environment {
-    fn unhealthy_targets(&self, group: u16) -> u32 {
-        let states = self.target_states(group);
+    fn unhealthy_targets(&self, now: Timestamp, group: u16) -> u32 {
+        let states = self.target_states(now, group);
         let unhealthy = states.iter().find(|(s, _)| *s == TargetState::Unhealthy);
         unhealthy.map_or(0, |(_, n)| *n)
     }
 
     /// A target of a group has become unhealthy: a minute's maximum remembers it.
-    pub(crate) fn note_unhealthy(&mut self, group: u16) {
+    pub(crate) fn note_unhealthy(&mut self, now: Timestamp, group: u16) {
         let bound = |a: &Alarm| matches!(a.rule, Rule::UnhealthyTargets { group: g, .. } if g == group);
         if !self.alarms.iter().any(bound) {
             return;
         }
-        let now = self.unhealthy_targets(group);
+        let now = self.unhealthy_targets(now, group);
         for alarm in self.alarms.iter_mut().filter(|a| bound(a)) {
             alarm.peak = alarm.peak.max(now);
         }
@@ -92,18 +92,13 @@ impl Environment {
         let measured = match self.alarms[index as usize].rule {
             Rule::Script => return,
             Rule::UnhealthyTargets { group, over } => {
-                let now = self.unhealthy_targets(group);
+                let now = self.unhealthy_targets(k.now, group);
                 let peak = &mut self.alarms[index as usize].peak;
                 let worst = now.max(*peak);
                 *peak = 0;
                 Some((worst, over))
             }
-            Rule::Errors { service, over } => {
-                let serving = self.serving(service);
-                let count = u32::try_from(serving.len()).unwrap_or(u32::MAX);
-                let errors: u32 = serving.iter().map(|t| t.course.errors_per_10_000).sum();
-                errors.checked_div(count).map(|rate| (rate, over))
-            }
+            Rule::Errors { service, over } => self.error_rate(service).map(|rate| (rate, over)),
         };
         let alarm = &mut self.alarms[index as usize];
         match measured {

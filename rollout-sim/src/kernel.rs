@@ -37,10 +37,16 @@ pub(crate) enum Happening {
     },
     /// The scheduler looks at a service.
     Reconcile { env: u16, service: u16 },
+    /// The alarms of a service's deployment are looked at.
+    Watch { env: u16, service: u16 },
     /// An alarm is evaluated.
     Alarm { env: u16, alarm: u16 },
     /// A scripted incident.
     Incident { index: u32 },
+    /// The lifecycle policies of an environment's repositories are applied.
+    Lifecycle { env: u16 },
+    /// A health check of DNS is due.
+    HealthCheck { index: u32 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -109,6 +115,9 @@ impl Kernel {
             Happening::Reconcile { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 3,
             Happening::Alarm { env, alarm } => u64::from(env) << 35 | u64::from(alarm) << 3 | 4,
             Happening::Incident { index } => u64::from(index) << 3 | 5,
+            Happening::Lifecycle { env } => u64::from(env) << 3 | 7,
+            Happening::HealthCheck { index } => u64::from(index) << 3 | 6,
+            Happening::Watch { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 7,
         });
         Some(entry.what)
     }

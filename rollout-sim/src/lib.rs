@@ -54,26 +54,44 @@
 //! - Let calls go wrong: [`World::disturb`] with a [`Fault`].
 //! - See what was done: [`World::calls`]; a refused run has no [`effects`](Calls::effects).
 //! - Run something on it: [`SimCloud::ports`] and [`SimCloud::clock`].
+//! - Let AWS clients run on it: the module `endpoint`, with the feature of that name.
 //! - Keep a world between two programs: it is `Serialize` and `Deserialize`, and goes on where it was.
 //!
 //! # What is modelled on what
 //! Figures, words and rules are those of the AWS documentation, named beside the code. Where AWS publishes none, the figure is
 //! ours and a setting: how long phases last ([`Timing`]), how long a task without health checks must run to count as healthy
-//! ([`Timing::settle`]), what a failed deployment's record says when there is nothing to go back to (`ROLLBACK_FAILED`).
-//! Not modelled: strategies other than rolling, API token buckets, late and stale answers.
+//! ([`Timing::settle`]), how long a shift of traffic takes ([`Timing::shift`]), how often alarms of a deployment are looked at.
+//! Not modelled: several target groups for one service, daemons, task sets, early success criteria, API token buckets.
 
 mod alarm;
 mod behaviour;
 mod builder;
 mod clock;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
 mod dns;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
 mod ecr;
 mod ecs;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
 mod elb;
+#[cfg(feature = "endpoint")]
+pub mod endpoint;
 mod faults;
 mod http;
 mod incident;
 mod kernel;
+#[cfg(feature = "endpoint")]
+mod logs;
+mod look;
 mod ports;
 mod rng;
 mod storefront;
@@ -89,10 +107,12 @@ pub use builder::{
 pub use clock::SimCloud;
 pub use dns::Spread;
 pub use dns::resolver::STRETCHING_PER_10_000;
-pub use ecs::deployment::{Breaker, Threshold};
+pub use ecr::Finding;
+pub use ecs::breaker::{Breaker, Threshold};
+pub use ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Strategy};
 pub use ecs::{Launch, Timing};
 pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};
 pub use incident::{Incident, When};
 pub use rng::Span;
 pub use storefront::{Storefront, storefront};
-pub use world::{Unknown, World};
+pub use world::{Location, Unknown, World};

@@ -12,7 +12,10 @@ use crate::alarm::AlarmState;
 use crate::behaviour::Behaviour;
 use crate::builder::{WorldBuilder, name_of_balancer};
 use crate::dns::Zone;
+use crate::dns::health::HealthCheck;
+use crate::ecr::Finding;
 use crate::ecs::Environment;
+use crate::elb::{Failure, Request};
 use crate::faults::{Calls, Fault};
 use crate::incident::{Incident, Planned, When};
 use crate::kernel::{Happening, Kernel};
@@ -38,9 +41,31 @@ pub enum Unknown {
     /// There is no such load balancer.
     #[error("there is no load balancer {0}")]
     LoadBalancer(String),
+    /// There is no such target group.
+    #[error("there is no target group {0}")]
+    TargetGroup(String),
+    /// The cloud refuses it, in these words.
+    #[error("it is refused: {0}")]
+    Refused(String),
+    /// There is no such rule of a listener.
+    #[error("there is no rule {0}")]
+    Rule(String),
     /// A name is not well formed.
     #[error(transparent)]
     Name(#[from] rollout_core::id::InvalidId),
+}
+
+/// Where an environment is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The environment.
+    pub name: EnvironmentName,
+    /// Its account, 12 digits.
+    pub account: String,
+    /// Its region.
+    pub region: String,
+    /// Its cluster.
+    pub cluster: String,
 }
 
 /// A simulated cloud on virtual time. Plain data: clone it to try two futures, store it to go on later.
@@ -52,6 +77,8 @@ pub struct World {
     pub(crate) kernel: Kernel,
     pub(crate) environments: Vec<Environment>,
     pub(crate) zones: Vec<Zone>,
+    /// Health checks of DNS; a deleted one leaves its place.
+    pub(crate) checks: Vec<Option<HealthCheck>>,
     pub(crate) planned: Vec<Planned>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) calls: Calls,
@@ -76,6 +103,19 @@ impl World {
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.kernel.now
+    }
+
+    /// Where each environment is, in the order in which they were described.
+    #[must_use]
+    pub fn places(&self) -> Vec<Location> {
+        let all = self.environments.iter();
+        all.map(|e| Location {
+            name: e.name.clone(),
+            account: e.account.clone(),
+            region: e.region.clone(),
+            cluster: e.cluster.clone(),
+        })
+        .collect()
     }
 
     /// When something happens next by itself.
@@ -131,8 +171,11 @@ impl World {
                 look,
             } => all[env as usize].look(k, task, version, look),
             Happening::Reconcile { env, service } => all[env as usize].reconcile(k, service),
+            Happening::Watch { env, service } => all[env as usize].watch(k, service),
             Happening::Alarm { env, alarm } => all[env as usize].evaluate_alarm(k, alarm),
             Happening::Incident { index } => self.strike(index),
+            Happening::Lifecycle { env } => all[env as usize].expire_images(k),
+            Happening::HealthCheck { index } => self.check_endpoint(index),
         }
     }
 
@@ -166,8 +209,8 @@ impl World {
     ///
     /// # Errors
     /// [`Unknown`] when the zone does not exist.
-    pub fn records(&self, zone: &ZoneId) -> Result<&[Record], Unknown> {
-        Ok(self.zone(zone)?.records())
+    pub fn records(&self, zone: &ZoneId) -> Result<Vec<Record>, Unknown> {
+        Ok(self.zone(zone)?.sets().iter().map(|s| s.record.clone()).collect())
     }
 
     /// The digest that a tag names.
@@ -193,8 +236,9 @@ impl World {
         content: &str,
     ) -> Result<ImageDigest, Unknown> {
         let (repository, tag) = (RepositoryName::new(repository)?, ImageTag::new(tag)?);
+        let now = self.now();
         let env = self.env_mut(environment)?;
-        let digest = env.registry.push(&repository, content);
+        let digest = env.registry.push(now, &repository, content);
         env.registry.tag(&repository, &tag, digest.clone());
         Ok(digest)
     }
@@ -212,6 +256,28 @@ impl World {
         self.env_mut(environment)?
             .registry
             .set_behaviour(image.clone(), behaviour);
+        Ok(())
+    }
+
+    /// Says what a scan of an image finds. An index is not scanned, its images are; each image of one is told the same.
+    ///
+    /// # Errors
+    /// [`Unknown`] when the environment does not exist or has no such image.
+    pub fn find_in_scan(
+        &mut self,
+        environment: &str,
+        repository: &str,
+        image: &ImageDigest,
+        findings: &[Finding],
+    ) -> Result<(), Unknown> {
+        let env = self.env_mut(environment)?;
+        let missing = || Unknown::Image(env.name.clone(), format!("{repository}@{image}"));
+        let (_, held) = env.registry.repository(repository).ok_or_else(missing)?;
+        let (mut images, _) = held.image(image).ok_or_else(missing)?.refers();
+        images.push(image.clone());
+        for image in images {
+            env.registry.set_findings(image, findings.to_vec());
+        }
         Ok(())
     }
 
@@ -263,6 +329,86 @@ impl World {
         let index = self.service_index(environment, service)?;
         let group = env.services[index as usize].group;
         Ok(group.map(|g| env.groups[g as usize].arn.clone()))
+    }
+
+    /// The ARN of the rule that requests for a path meet at a load balancer's listener.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such load balancer, or it has no listener on this port.
+    pub fn rule(&self, environment: &str, balancer: &str, port: u16, path: &str) -> Result<String, Unknown> {
+        let missing = || Unknown::LoadBalancer(format!("{balancer} with a listener on port {port}"));
+        let env = self.env(environment)?;
+        let found = env
+            .balancers
+            .iter()
+            .find(|b| b.name == balancer)
+            .ok_or_else(missing)?;
+        let listener = found
+            .listeners
+            .iter()
+            .find(|l| l.port == port)
+            .ok_or_else(missing)?;
+        let request = Request {
+            method: "GET",
+            host: found.dns_name.as_str(),
+            path,
+            ..Request::default()
+        };
+        Ok(listener.route(&request).ok_or_else(missing)?.arn.clone())
+    }
+
+    /// The target groups that a rule forwards to, by ARN, with their weights. None when it answers by itself.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such rule.
+    pub fn weights(&self, environment: &str, rule: &str) -> Result<Vec<(String, u32)>, Unknown> {
+        let env = self.env(environment)?;
+        let weights = env.weights(rule).map_err(|_| Unknown::Rule(rule.to_owned()))?;
+        let named = weights
+            .iter()
+            .map(|(g, w)| (env.groups[*g as usize].arn.clone(), *w));
+        Ok(named.collect())
+    }
+
+    /// Lets a rule forward to target groups, by ARN, with these weights, as `ModifyRule` does.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such rule or target group, or Elastic Load Balancing would refuse the weights.
+    pub fn set_weights(&mut self, environment: &str, rule: &str, to: &[(&str, u32)]) -> Result<(), Unknown> {
+        let env = self.env_mut(environment)?;
+        let mut weights = Vec::new();
+        for (arn, weight) in to {
+            let group = env.group_index(arn);
+            weights.push((
+                group.ok_or_else(|| Unknown::TargetGroup((*arn).to_owned()))?,
+                *weight,
+            ));
+        }
+        env.set_weights(rule, &weights)
+            .map_err(|refused| Unknown::Refused(refused.to_string()))
+    }
+
+    /// Lets the machines behind a load balancer pass all checks from now on, or fail them.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such load balancer.
+    pub fn turn_machines(&mut self, environment: &str, balancer: &str, healthy: bool) -> Result<(), Unknown> {
+        let now = self.now();
+        let env = self.env_mut(environment)?;
+        let missing = || Unknown::LoadBalancer(balancer.to_owned());
+        let found = env
+            .balancers
+            .iter()
+            .find(|b| b.name == balancer)
+            .ok_or_else(missing)?;
+        for group in found.serving_groups() {
+            let group = &mut env.groups[group as usize];
+            let fails = (!healthy).then_some(Failure::Refused);
+            for machine in &mut group.machines {
+                machine.turn(&group.checks, now, fails);
+            }
+        }
+        Ok(())
     }
 
     /// What an alias record says that points at a load balancer.

@@ -66,6 +66,15 @@ pub(crate) fn run() -> Result<ExitCode> {
             })
         },
     );
+    steps.run(
+        "rollout-sim, endpoint: what the SDK is made of, but no AWS service",
+        || {
+            nothing_of(
+                &tree(&root, "rollout-sim", &["--features", "endpoint"])?,
+                |name| name.starts_with("aws-sdk-") || name == "aws-config",
+            )
+        },
+    );
     steps.run("rollout-cli, no features: no AWS", || {
         nothing_of(&tree(&root, "rollout-cli", &["--no-default-features"])?, |name| {
             name.starts_with("aws-") || name == "rollout-aws"

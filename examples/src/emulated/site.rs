@@ -371,6 +371,7 @@ impl Site {
             .evaluation_periods(1)
             .threshold(5.0)
             .comparison_operator(ComparisonOperator::GreaterThanThreshold)
+            .treat_missing_data("notBreaching") // there is never a datapoint
             .send()
             .await;
         made.context("PutMetricAlarm")?;

@@ -6,7 +6,7 @@ use core::time::Duration;
 use async_trait::async_trait;
 use rollout_core::error::{Error, ErrorKind};
 
-const OPERATION: &str = "download of a layer";
+pub(crate) const OPERATION: &str = "download of a layer";
 
 /// Fetches what a pre-signed address points at.
 #[async_trait]
@@ -63,15 +63,20 @@ impl LayerSource for HttpLayers {
         if status == 200 {
             return Ok(Box::new(HttpStream(response)));
         }
-        let kind = match status {
-            403 => ErrorKind::PermissionDenied,
-            404 => ErrorKind::NotFound,
-            429 => ErrorKind::Throttled,
-            500..=599 => ErrorKind::Unavailable,
-            _ => ErrorKind::Unexpected,
-        };
-        Err(Error::new(kind, OPERATION, format!("HTTP {status}")))
+        Err(refused(status))
     }
+}
+
+/// What a status other than 200 means.
+pub(crate) fn refused(status: u16) -> Error {
+    let kind = match status {
+        403 => ErrorKind::PermissionDenied,
+        404 => ErrorKind::NotFound,
+        429 => ErrorKind::Throttled,
+        500..=599 => ErrorKind::Unavailable,
+        _ => ErrorKind::Unexpected,
+    };
+    Error::new(kind, OPERATION, format!("HTTP {status}"))
 }
 
 struct HttpStream(reqwest::Response);

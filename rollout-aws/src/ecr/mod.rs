@@ -1,6 +1,6 @@
 //! Images from one ECR registry to another, byte for byte.
 
-mod layer;
+pub(crate) mod layer;
 mod manifest;
 mod registry;
 #[cfg(test)]
@@ -93,6 +93,13 @@ impl EcrPromotion {
             layers,
             tagged: true,
         }
+    }
+
+    /// The same with another way to fetch layers.
+    #[must_use]
+    pub fn with_layers(mut self, layers: Arc<dyn LayerSource>) -> Self {
+        self.layers = layers;
+        self
     }
 
     /// Without a tag in the target: for teams whose lifecycle policies keep untagged images.

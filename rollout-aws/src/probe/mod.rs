@@ -16,6 +16,7 @@
 //! It needs no IAM action.
 
 mod address;
+mod fetch;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +27,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use reqwest::dns::{Addrs, Name, Resolving};
 use rollout_core::context::OpContext;
-use rollout_core::error::{Error, ErrorKind, Report, Retry};
+use rollout_core::error::{Error, ErrorKind, Report};
 use rollout_core::evidence::Evidence;
 use rollout_core::port::HealthGate;
 use rollout_core::probe::{HttpProbe, ProbeTarget, Sample, SampleRequest, Verdict};
@@ -36,6 +36,7 @@ use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 
 pub use self::address::{AddressClass, AddressPolicy, AddressRefused};
+pub use self::fetch::{Fetch, Fetched, HttpFetch, NoAnswer};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::time::{self, Now};
 
@@ -55,6 +56,7 @@ const OPERATION: &str = "http:GET";
 pub struct HttpGate {
     policy: AddressPolicy,
     resolver: Arc<dyn Resolve>,
+    fetch: Arc<dyn Fetch>,
     now: Now,
 }
 
@@ -73,6 +75,7 @@ impl HttpGate {
         Self {
             policy,
             resolver: Arc::new(SystemResolver),
+            fetch: Arc::new(HttpFetch),
             now: time::system(),
         }
     }
@@ -91,6 +94,13 @@ impl HttpGate {
         self
     }
 
+    /// The same with another way to send requests.
+    #[must_use]
+    pub fn with_fetch(mut self, fetch: Arc<dyn Fetch>) -> Self {
+        self.fetch = fetch;
+        self
+    }
+
     /// Asks, and follows redirects as far as the probe allows.
     async fn ask(&self, probe: &HttpProbe) -> Result<Asked, Error> {
         let deadline = Instant::now() + probe.timeout;
@@ -99,13 +109,13 @@ impl HttpGate {
         let mut left = probe.redirects;
         loop {
             let addresses = self.addresses(&url, deadline).await?;
-            let client = client(addresses)?;
             let started = Instant::now();
-            let exchanged = timeout_at(deadline, exchange(&client, &url)).await;
+            let exchanged = timeout_at(deadline, self.fetch.get(url.as_str(), &addresses)).await;
             took += started.elapsed();
             let answer = match exchanged {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(error)) => return Ok(Asked::none(&url, took, &error)),
+                Ok(Err(NoAnswer::OfService(error))) => return Ok(Asked::none(&url, took, &*error)),
+                Ok(Err(NoAnswer::OfAsker(error))) => return Err(error),
                 Err(_) => {
                     let why = format!("no whole answer within {} ms", probe.timeout.as_millis());
                     return Ok(Asked::Nothing {
@@ -231,7 +241,7 @@ enum Asked {
     Answer {
         url: Url,
         took: Duration,
-        answer: Answer,
+        answer: Fetched,
     },
     /// None that counts.
     Nothing {
@@ -251,81 +261,8 @@ impl Asked {
     }
 }
 
-/// One HTTP answer.
-struct Answer {
-    status: u16,
-    /// Where it redirects to, if its status is a redirect's.
-    location: Option<String>,
-    body: Vec<u8>,
-    /// The body goes on past [`BODY_LIMIT`].
-    cut: bool,
-}
-
-async fn exchange(client: &reqwest::Client, url: &Url) -> Result<Answer, reqwest::Error> {
-    // An error of the client quotes its URL, which may hold a secret.
-    let mut response = client
-        .get(url.clone())
-        .send()
-        .await
-        .map_err(reqwest::Error::without_url)?;
-    let status = response.status().as_u16();
-    let location = response
-        .headers()
-        .get(reqwest::header::LOCATION)
-        .filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308))
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let mut body = Vec::new();
-    let mut cut = false;
-    while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
-        let room = BODY_LIMIT - body.len();
-        body.extend(chunk.iter().take(room));
-        if chunk.len() > room {
-            cut = true;
-            break;
-        }
-    }
-    Ok(Answer {
-        status,
-        location,
-        body,
-        cut,
-    })
-}
-
-/// A client that can connect to these addresses only, whatever name it is told.
-fn client(addresses: Vec<SocketAddr>) -> Result<reqwest::Client, Error> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .pool_max_idle_per_host(0)
-        .user_agent(concat!("rollout/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(Arc::new(Pinned(addresses)))
-        .build()
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::Unexpected,
-                OPERATION,
-                "the HTTP client cannot be set up",
-            )
-            .retry(Retry::Never)
-            .caused_by(error)
-        })
-}
-
-/// The addresses that were checked, as the client's whole name service.
-struct Pinned(Vec<SocketAddr>);
-
-impl reqwest::dns::Resolve for Pinned {
-    fn resolve(&self, _name: Name) -> Resolving {
-        let addresses: Addrs = Box::new(self.0.clone().into_iter());
-        Box::pin(core::future::ready(Ok(addresses)))
-    }
-}
-
 /// Compares an answer with what the probe expects. The detail names everything that differs.
-fn judge(probe: &HttpProbe, took: Duration, answer: &Answer) -> (Verdict, String) {
+fn judge(probe: &HttpProbe, took: Duration, answer: &Fetched) -> (Verdict, String) {
     let mut wrong: Vec<String> = Vec::new();
     let mut quote = false;
     let expected_status = if probe.status.is_empty() {

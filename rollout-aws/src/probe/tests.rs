@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Mutex;
 
+use rollout_core::error::Retry;
 use rollout_core::id::Generation;
 use rollout_core::probe::Subject;
 use rollout_core::time::Timestamp;

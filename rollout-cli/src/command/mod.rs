@@ -6,6 +6,8 @@ pub(crate) mod graph;
 pub(crate) mod plan;
 pub(crate) mod rollback;
 pub(crate) mod run;
+#[cfg(feature = "serve")]
+pub(crate) mod sim;
 pub(crate) mod status;
 
 use rollout_core::id::RunId;
@@ -29,6 +31,8 @@ pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rollback(which) => rollback::execute(global, which),
         Command::Abort(which) => abort::execute(global, which),
         Command::Graph(args) => graph::execute(global, args),
+        #[cfg(feature = "serve")]
+        Command::Sim(command) => sim::execute(global, command),
         Command::Completions(args) => Ok(completions::execute(args)),
         Command::ExitCodes => {
             print(&Exit::list());
@@ -76,10 +80,12 @@ fn say(global: &Global, text: &str) {
 
 /// The user has left in the middle.
 fn left(global: &Global, run: &RunId) -> Exit {
+    let status = global.again(&format!("rollout status {run}"));
+    let rollback = global.again(&format!("rollout rollback {run}"));
     let text = format!(
         "left run {run} where it was: what was under way may still take effect\n  \
-         next     rollout status {run}      shows what is known\n           \
-         rollout rollback {run}    takes everything back to what ran before"
+         next     {status}      shows what is known\n           \
+         {rollback}    takes everything back to what ran before"
     );
     if global.json {
         let exit = Exit::Left.number();

@@ -56,7 +56,7 @@ pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
         cloud.close(&runs)?;
         Ok(match ending? {
             Ending::Outcome(outcome) => {
-                let report = outcome::of_unwind(&outcome, &config.promotion.to);
+                let report = outcome::of_unwind(&outcome, &config.promotion.to).here(global);
                 super::report(global, &report, run.as_str(), cloud.clock().now())
             }
             Ending::Left => super::left(global, &run),

@@ -48,7 +48,7 @@ pub(crate) fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit> {
         cloud.close(&runs)?;
         Ok(match ending? {
             Ending::Outcome(outcome) => {
-                let report = outcome::of_rollout(&outcome, &run, &config.promotion.to);
+                let report = outcome::of_rollout(&outcome, &run, &config.promotion.to).here(global);
                 super::report(global, &report, run.as_str(), cloud.clock().now())
             }
             Ending::Left => super::left(global, &run),

@@ -21,7 +21,7 @@ pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
     let held = FileJournal::is_held(&dir.journal())?;
     let past = past::read(&dir.journal())?;
     if global.json {
-        super::print(&lines(&dir, &past, held));
+        super::print(&lines(global, &dir, &past, held));
     } else {
         super::print(&text(global, &dir, &past, held)?);
     }
@@ -41,13 +41,13 @@ fn text(global: &Global, dir: &RunDir, past: &Past, held: bool) -> anyhow::Resul
     }
     match past.machine.outcome() {
         Some(outcome) => {
-            let report = outcome::of_rollout(&outcome, &dir.run, &past.machine.plan().to);
+            let report = outcome::of_rollout(&outcome, &dir.run, &past.machine.plan().to).here(global);
             text.push_str(&report.text(paint));
         }
         None if held => {
             let _ = writeln!(text, "\nunder way; the last news is {} old", age(past.last));
         }
-        None => text.push_str(&interrupted(dir, past)),
+        None => text.push_str(&interrupted(global, dir, past)),
     }
     for journal in dir.rollbacks() {
         // Said after the run's own end, because it is newer.
@@ -63,7 +63,7 @@ fn text(global: &Global, dir: &RunDir, past: &Past, held: bool) -> anyhow::Resul
     Ok(text)
 }
 
-fn interrupted(dir: &RunDir, past: &Past) -> String {
+fn interrupted(global: &Global, dir: &RunDir, past: &Past) -> String {
     let mut text = "\n■ Interrupted: the process that drove it is gone, without an outcome\n".to_owned();
     for effect in &past.open {
         let _ = writeln!(
@@ -77,7 +77,7 @@ fn interrupted(dir: &RunDir, past: &Past) -> String {
     } else {
         format!("rollout rollback {}", dir.run)
     };
-    let _ = writeln!(text, "  next     {next}");
+    let _ = writeln!(text, "  next     {}", global.again(&next));
     text
 }
 
@@ -86,7 +86,7 @@ fn age(at: Timestamp) -> String {
     short(now().since(at))
 }
 
-fn lines(dir: &RunDir, past: &Past, held: bool) -> String {
+fn lines(global: &Global, dir: &RunDir, past: &Past, held: bool) -> String {
     let mut text = String::new();
     for row in &past.snapshot.rows {
         let line = json!({
@@ -100,9 +100,9 @@ fn lines(dir: &RunDir, past: &Past, held: bool) -> String {
     }
     let at = past.last.to_string();
     let last = match past.machine.outcome() {
-        Some(outcome) => {
-            outcome::of_rollout(&outcome, &dir.run, &past.machine.plan().to).json(dir.run.as_str(), &at)
-        }
+        Some(outcome) => outcome::of_rollout(&outcome, &dir.run, &past.machine.plan().to)
+            .here(global)
+            .json(dir.run.as_str(), &at),
         None => json!({
             "at": at,
             "kind": "status",

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::model::clock;
 use super::paint::{Colour, Paint};
+use crate::args::Global;
 use crate::exit::Exit;
 
 /// An outcome, ready to be shown.
@@ -34,6 +35,14 @@ pub(crate) struct Report {
 const SHOWN: usize = 24;
 
 impl Report {
+    /// With the commands to run next as they must be given here.
+    pub(crate) fn here(mut self, global: &Global) -> Self {
+        for command in &mut self.next {
+            *command = global.again(command);
+        }
+        self
+    }
+
     /// For people.
     pub(crate) fn text(&self, paint: Paint) -> String {
         let (mark, colour) = match self.exit {

@@ -1,16 +1,16 @@
 //! Describes an environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use rollout_core::id::{DomainName, EnvironmentName, ImageTag, RepositoryName, ZoneId};
+use rollout_core::id::{EnvironmentName, ImageTag, RepositoryName};
 
 use super::BuildError;
+use super::balancer::{BalancerBuilder, empty_group, pair_up, serve_the_rest};
 use super::service::ServiceBuilder;
 use crate::alarm::{Alarm, AlarmState, Rule};
 use crate::behaviour::Behaviour;
 use crate::ecr::Registry;
-use crate::ecs::{Environment, Launch, Timing};
-use crate::elb::{Checks, Fixed, LoadBalancer, TargetGroup};
+use crate::ecs::{Cluster, Environment, Launch, Timing};
 use crate::kernel::{Happening, Kernel};
 
 /// Describes an environment of a [`WorldBuilder`](crate::WorldBuilder).
@@ -25,10 +25,13 @@ pub struct EnvironmentBuilder {
     launch: Launch,
     capacity: Option<u32>,
     repositories: Vec<String>,
+    immutable: Vec<String>,
     images: Vec<Image>,
     services: Vec<ServiceBuilder>,
+    groups: Vec<(String, u16)>,
     balancers: Vec<BalancerBuilder>,
     alarms: Vec<AlarmPlan>,
+    failing_functions: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,11 +67,21 @@ impl EnvironmentBuilder {
             launch: Launch::default(),
             capacity: None,
             repositories: Vec::new(),
+            immutable: Vec::new(),
             images: Vec::new(),
             services: Vec::new(),
+            groups: Vec::new(),
             balancers: Vec::new(),
             alarms: Vec::new(),
+            failing_functions: Vec::new(),
         }
+    }
+
+    /// A function that fails when a lifecycle hook calls it.
+    #[must_use]
+    pub fn failing_function(mut self, arn: &str) -> Self {
+        self.failing_functions.push(arn.to_owned());
+        self
     }
 
     /// Its account; `111111111111` unless told otherwise.
@@ -127,6 +140,13 @@ impl EnvironmentBuilder {
         self
     }
 
+    /// Adds a repository whose tags never move.
+    #[must_use]
+    pub fn immutable_repository(mut self, name: &str) -> Self {
+        self.immutable.push(name.to_owned());
+        self
+    }
+
     /// Adds an image that behaves well. What it is made of is repository and tag: the same in two environments is the
     /// same digest.
     #[must_use]
@@ -157,12 +177,15 @@ impl EnvironmentBuilder {
     /// and environment, not from the seed.
     #[must_use]
     pub fn balancer(mut self, name: &str, describe: impl FnOnce(BalancerBuilder) -> BalancerBuilder) -> Self {
-        self.balancers.push(describe(BalancerBuilder {
-            name: name.to_owned(),
-            routes: Vec::new(),
-            fixed: None,
-            dns_name: None,
-        }));
+        self.balancers.push(describe(BalancerBuilder::new(name)));
+        self
+    }
+
+    /// Adds a target group without targets, such as the second one of a service that is deployed blue/green. Its full name
+    /// is `<environment>-<name>`.
+    #[must_use]
+    pub fn target_group(mut self, name: &str, port: u16) -> Self {
+        self.groups.push((name.to_owned(), port));
         self
     }
 
@@ -206,6 +229,7 @@ impl EnvironmentBuilder {
         name: EnvironmentName,
     ) -> Result<Environment, BuildError> {
         let account = self.account;
+        let cluster = self.cluster.unwrap_or_else(|| name.to_string());
         let mut env = Environment {
             index,
             caller: self
@@ -213,7 +237,8 @@ impl EnvironmentBuilder {
                 .unwrap_or_else(|| format!("arn:aws:sts::{account}:assumed-role/deployer/rollout")),
             account,
             region: self.region,
-            cluster: self.cluster.unwrap_or_else(|| name.to_string()),
+            clusters: vec![Cluster::named(&cluster)],
+            cluster,
             name,
             timing: self.timing,
             launch: self.launch,
@@ -222,6 +247,8 @@ impl EnvironmentBuilder {
             revisions: Vec::new(),
             tasks: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            stopped_jobs: VecDeque::new(),
+            failing_functions: self.failing_functions.into_iter().collect(),
             groups: Vec::new(),
             balancers: Vec::new(),
             alarms: Vec::new(),
@@ -229,11 +256,14 @@ impl EnvironmentBuilder {
             hosts: BTreeMap::new(),
         };
         for name in self.repositories {
-            env.registry.create(&RepositoryName::new(name)?);
+            env.registry.create(k.now, &RepositoryName::new(name)?);
+        }
+        for name in self.immutable {
+            env.registry.create(k.now, &RepositoryName::new(name)?).immutable = true;
         }
         for image in self.images {
             let repository = RepositoryName::new(image.repository)?;
-            let digest = env.registry.push(&repository, &image.content);
+            let digest = env.registry.push(k.now, &repository, &image.content);
             env.registry
                 .tag(&repository, &ImageTag::new(image.tag)?, digest.clone());
             if image.behaviour != Behaviour::default() {
@@ -243,9 +273,14 @@ impl EnvironmentBuilder {
         for service in self.services {
             service.build(k, &mut env)?;
         }
-        for balancer in self.balancers {
-            balancer.build(&mut env)?;
+        for (name, port) in self.groups {
+            empty_group(&mut env, &name, port);
         }
+        for balancer in self.balancers {
+            balancer.build(k, &mut env)?;
+        }
+        pair_up(k, &mut env)?;
+        serve_the_rest(k, &mut env)?;
         for alarm in self.alarms {
             alarm.build(k, &mut env)?;
         }
@@ -300,98 +335,4 @@ impl AlarmPlan {
         }
         Ok(())
     }
-}
-
-/// Describes a load balancer.
-#[derive(Clone, Debug)]
-pub struct BalancerBuilder {
-    name: String,
-    routes: Vec<(String, String)>,
-    fixed: Option<Fixed>,
-    dns_name: Option<String>,
-}
-
-impl BalancerBuilder {
-    /// Its DNS name, where another than the usual one is wanted: a configuration that names it decides.
-    #[must_use]
-    pub fn dns_name(mut self, name: &str) -> Self {
-        self.dns_name = Some(name.to_owned());
-        self
-    }
-
-    /// Sends requests whose path begins with `prefix` to a service. The first that fits counts.
-    #[must_use]
-    pub fn route(mut self, prefix: &str, service: &str) -> Self {
-        self.routes.push((prefix.to_owned(), service.to_owned()));
-        self
-    }
-
-    /// Everything else goes to targets that are no tasks, such as virtual machines: so many healthy and unhealthy ones.
-    #[must_use]
-    pub const fn machines(mut self, healthy: u32, unhealthy: u32) -> Self {
-        self.fixed = Some(Fixed { healthy, unhealthy });
-        self
-    }
-
-    fn build(self, env: &mut Environment) -> Result<(), BuildError> {
-        let mut rules = Vec::new();
-        for (prefix, name) in self.routes {
-            let service = env.service_index(&name);
-            let service = service.ok_or_else(|| BuildError::missing("service", name.as_str()))?;
-            let group = env.services[service as usize].group;
-            let group = group.ok_or_else(|| BuildError::missing("target group of service", name.as_str()))?;
-            rules.push((prefix, group));
-        }
-        if let Some(fixed) = self.fixed {
-            let group = env.groups.len() as u16;
-            env.groups.push(TargetGroup {
-                arn: group_arn(env, &self.name),
-                port: 80,
-                checks: Checks {
-                    interval: 10_000,
-                    healthy: 5,
-                    unhealthy: 2,
-                },
-                deregistration_delay: 0,
-                service: None,
-                fixed: Some(fixed),
-            });
-            rules.push((String::new(), group));
-        }
-        env.balancers.push(LoadBalancer {
-            dns_name: DomainName::new(
-                self.dns_name
-                    .unwrap_or_else(|| balancer_name(&self.name, env.name.as_str(), &env.region)),
-            )?,
-            zone: ZoneId::new(BALANCER_ZONE)?,
-            rules,
-        });
-        Ok(())
-    }
-}
-
-/// The hosted zone of Application Load Balancers in eu-central-1 (AWS General Reference, "Elastic Load Balancing
-/// endpoints"); one for all regions here.
-pub(super) const BALANCER_ZONE: &str = "Z215JYRZR1TBD5";
-
-/// Digits or hex that follow from names alone, so that a file can hold them.
-fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-pub(super) fn balancer_name(name: &str, env: &str, region: &str) -> String {
-    let digits = 1_000_000_000 + fingerprint(&format!("{env} {name}")) % 1_000_000_000;
-    format!("{name}-{digits}.{region}.elb.amazonaws.com")
-}
-
-pub(super) fn group_arn(env: &Environment, name: &str) -> String {
-    let name = format!("{}-{name}", env.name);
-    format!(
-        "arn:aws:elasticloadbalancing:{}:{}:targetgroup/{name}/{:016x}",
-        env.region,
-        env.account,
-        fingerprint(&name)
-    )
 }

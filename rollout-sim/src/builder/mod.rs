@@ -7,11 +7,13 @@ use crate::faults::Calls;
 use crate::kernel::Kernel;
 use crate::world::World;
 
+pub(crate) mod balancer;
 mod environment;
 mod service;
 mod zone;
 
-pub use environment::{BalancerBuilder, EnvironmentBuilder};
+pub use balancer::BalancerBuilder;
+pub use environment::EnvironmentBuilder;
 pub use service::ServiceBuilder;
 pub use zone::ZoneBuilder;
 
@@ -113,6 +115,7 @@ impl WorldBuilder {
             kernel: Kernel::new(self.seed, self.now),
             environments: Vec::new(),
             zones: Vec::new(),
+            checks: Vec::new(),
             planned: Vec::new(),
             faults: Vec::new(),
             calls: Calls::default(),
@@ -139,5 +142,5 @@ impl WorldBuilder {
 
 /// The DNS name of a load balancer that is described somewhere else.
 pub(crate) fn name_of_balancer(name: &str, environment: &str, region: &str) -> String {
-    environment::balancer_name(name, environment, region)
+    balancer::balancer_name(name, environment, region)
 }

@@ -8,11 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::{Kernel, plus};
 use crate::rng::{Span, Stream};
 
+pub(crate) mod answer;
+pub(crate) mod health;
 pub(crate) mod resolver;
+pub(crate) mod set;
 #[cfg(test)]
 mod tests;
 
+use answer::select;
 use resolver::Traffic;
+use set::{Edit, RecordSet, Wrong};
 
 /// How many authoritative servers a zone has (Amazon Route 53 developer guide: a delegation set has four).
 pub(crate) const SERVERS: usize = 4;
@@ -42,11 +47,12 @@ impl Default for Spread {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Accepted {
     id: ChangeId,
+    at: Timestamp,
     /// When each server has it.
     servers: [Timestamp; SERVERS],
     in_sync_at: Timestamp,
-    /// What the records that it touches were before.
-    before: Vec<(RecordKey, Option<Record>)>,
+    /// What the records of each name and type that it touches were before. The key has no set identifier.
+    before: Vec<(RecordKey, Vec<RecordSet>)>,
 }
 
 /// A hosted zone.
@@ -55,7 +61,9 @@ pub(crate) struct Zone {
     pub(crate) id: ZoneId,
     pub(crate) name: DomainName,
     pub(crate) spread: Spread,
-    records: Vec<Record>,
+    sets: Vec<RecordSet>,
+    /// Those of the routed records that were unhealthy when last looked at.
+    unhealthy: Vec<RecordKey>,
     changes: Vec<Accepted>,
     busy_until: Timestamp,
     pub(crate) traffic: Vec<Traffic>,
@@ -66,10 +74,36 @@ pub(crate) struct Zone {
 pub(crate) enum Refused {
     /// `PriorRequestNotComplete`.
     Busy,
-    /// `InvalidChangeBatch`: the values are not the current ones, or the record exists.
-    Stale(String),
-    /// `InvalidChangeBatch`: the request itself is wrong.
-    Invalid(String),
+    /// `InvalidChangeBatch`: everything that is wrong.
+    Batch(Vec<Wrong>),
+}
+
+impl Refused {
+    /// Whether it is only because the zone is not as the caller thinks.
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!(self, Self::Batch(wrong) if wrong.iter().all(|w| w.stale))
+    }
+
+    /// Route 53's words.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Busy => {
+                "The request was rejected because Route 53 was still processing a prior request.".to_owned()
+            }
+            Self::Batch(wrong) => {
+                let all: Vec<&str> = wrong.iter().map(|w| w.message.as_str()).collect();
+                format!("[{}]", all.join(", "))
+            }
+        }
+    }
+}
+
+/// The key of all records of a name and type.
+fn kind(key: &RecordKey) -> RecordKey {
+    RecordKey {
+        set_identifier: None,
+        ..key.clone()
+    }
 }
 
 impl Zone {
@@ -78,7 +112,8 @@ impl Zone {
             id,
             name,
             spread,
-            records: Vec::new(),
+            sets: Vec::new(),
+            unhealthy: Vec::new(),
             changes: Vec::new(),
             busy_until: Timestamp::EPOCH,
             traffic: Vec::new(),
@@ -87,92 +122,68 @@ impl Zone {
 
     /// A record as the control plane has it.
     pub(crate) fn record(&self, key: &RecordKey) -> Option<&Record> {
-        self.records.iter().find(|r| r.key.same_as(key))
+        let found = self.sets.iter().find(|s| s.key().same_as(key));
+        found.map(|s| &s.record)
     }
 
-    pub(crate) fn records(&self) -> &[Record] {
-        &self.records
+    /// All records, in the order in which they were made.
+    pub(crate) fn sets(&self) -> &[RecordSet] {
+        &self.sets
+    }
+
+    /// The records of a name and type.
+    pub(crate) fn sets_of(&self, key: &RecordKey) -> Vec<RecordSet> {
+        self.sets.iter().filter(|s| s.is_of(key)).cloned().collect()
     }
 
     /// Puts a record, as if it had been there for ever.
-    pub(crate) fn put(&mut self, record: Record) {
-        self.records.retain(|r| !r.key.same_as(&record.key));
-        self.records.push(record);
+    pub(crate) fn put(&mut self, set: impl Into<RecordSet>) {
+        let set = set.into();
+        self.sets.retain(|s| !s.key().same_as(set.key()));
+        self.sets.push(set);
     }
 
     /// Whether a name lies in this zone.
     pub(crate) fn holds(&self, name: &DomainName) -> bool {
-        let (name, zone) = (name.normalised(), self.name.normalised());
-        name == zone || name.strip_suffix(&zone).is_some_and(|front| front.ends_with('.'))
+        set::holds(&self.name, name)
     }
 
     /// Applies a batch: all of it or nothing (Amazon Route 53 API, "ChangeResourceRecordSets").
     pub(crate) fn apply(&mut self, k: &mut Kernel, batch: &[Change]) -> Result<ChangeId, Refused> {
+        let edits: Vec<Edit> = batch.iter().map(Edit::from).collect();
+        self.edit(k, &edits)
+    }
+
+    /// The same with everything that Route 53 knows.
+    pub(crate) fn edit(&mut self, k: &mut Kernel, edits: &[Edit]) -> Result<ChangeId, Refused> {
         if k.now < self.busy_until {
             return Err(Refused::Busy);
         }
-        let records = self.changed(batch)?;
-        let touched = batch.iter().map(|c| match c {
-            Change::Delete(record) | Change::Create(record) => &record.key,
-        });
-        let mut before: Vec<(RecordKey, Option<Record>)> = Vec::new();
-        for key in touched {
-            if !before.iter().any(|(k, _)| k.same_as(key)) {
-                before.push((key.clone(), self.record(key).cloned()));
+        if edits.is_empty() {
+            let message = "the change batch is empty".to_owned();
+            return Err(Refused::Batch(vec![Wrong {
+                stale: false,
+                message,
+            }]));
+        }
+        let sets = set::after(&self.name, &self.sets, edits).map_err(Refused::Batch)?;
+        let mut before: Vec<(RecordKey, Vec<RecordSet>)> = Vec::new();
+        for edit in edits {
+            let key = kind(edit.set().key());
+            if !before.iter().any(|(k, _)| k.same_as(&key)) {
+                let held = self.sets_of(&key);
+                before.push((key, held));
             }
         }
         for (key, _) in &before {
             self.catch_up(k.now, key);
         }
         let id = self.accept(k, before);
-        self.records = records;
+        self.sets = sets;
         Ok(id)
     }
 
-    /// The records as they would be after a batch.
-    fn changed(&self, changes: &[Change]) -> Result<Vec<Record>, Refused> {
-        if changes.is_empty() {
-            return Err(Refused::Invalid("the change batch is empty".to_owned()));
-        }
-        let mut records = self.records.clone();
-        for change in changes {
-            let (Change::Delete(record) | Change::Create(record)) = change;
-            let key = &record.key;
-            if !self.holds(&key.name) {
-                return Err(Refused::Invalid(format!(
-                    "RRSet with DNS name {} is not permitted in zone {}",
-                    key.name, self.name
-                )));
-            }
-            let tried = |what: &str, why: &str| {
-                let text = format!(
-                    "Tried to {what} resource record set [name='{}', type='{}'] but {why}",
-                    key.name, key.record_type
-                );
-                Err(Refused::Stale(text))
-            };
-            let held = records.iter().position(|r| r.key.same_as(key));
-            match (change, held) {
-                (Change::Delete(_), None) => return tried("delete", "it was not found"),
-                (Change::Delete(_), Some(at)) if !same_values(&records[at], record) => {
-                    return tried("delete", "the values provided do not match the current values");
-                }
-                (Change::Delete(_), Some(at)) => {
-                    records.remove(at);
-                }
-                (Change::Create(_), Some(_)) => return tried("create", "it already exists"),
-                (Change::Create(_), None) => {
-                    if let Some(why) = clash(&records, record) {
-                        return Err(Refused::Invalid(why));
-                    }
-                    records.push(record.clone());
-                }
-            }
-        }
-        Ok(records)
-    }
-
-    fn accept(&mut self, k: &mut Kernel, before: Vec<(RecordKey, Option<Record>)>) -> ChangeId {
+    fn accept(&mut self, k: &mut Kernel, before: Vec<(RecordKey, Vec<RecordSet>)>) -> ChangeId {
         let mut id = k.dice.hex(1).to_ascii_uppercase();
         id.truncate(14);
         let id = ChangeId::new(format!("C{id}")).expect("printable");
@@ -185,6 +196,7 @@ impl Zone {
         let in_sync_at = plus(last, k.draw(Stream::Dns, self.spread.report));
         self.changes.push(Accepted {
             id: id.clone(),
+            at: k.now,
             servers,
             in_sync_at,
             before,
@@ -201,23 +213,71 @@ impl Zone {
         })
     }
 
-    /// What one authoritative server answers now.
-    pub(crate) fn answer(&self, now: Timestamp, server: usize, key: &RecordKey) -> Option<&Record> {
-        let unseen = self.changes.iter().find_map(|change| {
-            let touched = change.before.iter().find(|(k, _)| k.same_as(key))?;
-            (now < change.servers[server]).then_some(&touched.1)
-        });
-        match unseen {
-            // The oldest change that has not reached the server: it still has what was before that one.
-            Some(before) => before.as_ref(),
-            None => self.record(key),
-        }
+    /// When a change was accepted; `None` for one that this zone does not know.
+    pub(crate) fn submitted_at(&self, id: &ChangeId) -> Option<Timestamp> {
+        let found = self.changes.iter().find(|c| &c.id == id);
+        found.map(|c| c.at)
     }
 
-    /// The changes of one record: for each, when each server has it and what was before.
-    fn changes_of(&self, key: &RecordKey) -> Vec<([Timestamp; SERVERS], Option<Record>)> {
+    /// The names and types that there are, or were before a change.
+    fn keys(&self) -> Vec<&RecordKey> {
+        let gone = self.changes.iter().flat_map(|c| &c.before).map(|(key, _)| key);
+        self.sets.iter().map(RecordSet::key).chain(gone).collect()
+    }
+
+    /// The records of a name and type that one authoritative server has now.
+    pub(crate) fn sets_at(&self, now: Timestamp, server: usize, key: &RecordKey) -> Vec<&RecordSet> {
+        let kind = kind(key);
+        let unseen = self.changes.iter().find_map(|change| {
+            let touched = change.before.iter().find(|(k, _)| k.same_as(&kind))?;
+            (now < change.servers[server]).then_some(&touched.1)
+        });
+        // The oldest change that has not reached the server: it still has what was before that one.
+        let held = unseen.unwrap_or(&self.sets);
+        held.iter().filter(|s| s.is_of(key)).collect()
+    }
+
+    /// What one authoritative server holds now under exactly this key.
+    pub(crate) fn answer(&self, now: Timestamp, server: usize, key: &RecordKey) -> Option<&Record> {
+        let sets = self.sets_at(now, server, key);
+        let found = sets.into_iter().find(|s| s.key().same_as(key));
+        found.map(|s| &s.record)
+    }
+
+    /// What one authoritative server answers now to a client with this ticket.
+    pub(crate) fn resolve(
+        &self,
+        now: Timestamp,
+        server: usize,
+        key: &RecordKey,
+        ticket: u64,
+    ) -> Option<&Record> {
+        let sets = self.sets_at(now, server, key);
+        select(&sets, ticket, |s| !self.unhealthy.contains(s.key())).map(|s| &s.record)
+    }
+
+    /// Whether any of its records is one of several of its name and type.
+    pub(crate) fn is_routed(&self) -> bool {
+        self.sets.iter().any(RecordSet::is_routed)
+    }
+
+    /// Says which routed records are unhealthy from now on. Whoever asked before was told by what was so before.
+    pub(crate) fn find_unhealthy(&mut self, now: Timestamp, unhealthy: Vec<RecordKey>) {
+        if self.unhealthy == unhealthy {
+            return;
+        }
+        let keys: Vec<RecordKey> = self.traffic.iter().map(|t| t.key.clone()).collect();
+        for key in &keys {
+            self.catch_up(now, key);
+        }
+        self.unhealthy = unhealthy;
+    }
+
+    /// The changes of the records of a name and type: for each, when each server has it and what was before.
+    fn changes_of(&self, key: &RecordKey) -> Vec<([Timestamp; SERVERS], Vec<RecordSet>)> {
+        let kind = kind(key);
         let changes = self.changes.iter().filter_map(|c| {
-            let (_, before) = c.before.iter().find(|(k, _)| k.same_as(key))?;
+            let (_, before) = c.before.iter().find(|(k, _)| k.same_as(&kind))?;
             Some((c.servers, before.clone()))
         });
         changes.collect()
@@ -237,13 +297,14 @@ impl Zone {
 
     /// Lets the clients of a record ask anew where their caches have run out.
     fn catch_up(&mut self, now: Timestamp, key: &RecordKey) {
-        if !self.traffic.iter().any(|t| t.key.same_as(key)) {
+        let kind = kind(key);
+        if !self.traffic.iter().any(|t| t.key.same_as(&kind)) {
             return;
         }
-        let changes = self.changes_of(key);
-        let current = self.records.iter().find(|r| r.key.same_as(key));
-        for traffic in self.traffic.iter_mut().filter(|t| t.key.same_as(key)) {
-            traffic.catch_up(now, &changes, current);
+        let changes = self.changes_of(&kind);
+        let current = self.sets_of(&kind);
+        for traffic in self.traffic.iter_mut().filter(|t| t.key.same_as(&kind)) {
+            traffic.catch_up(now, &changes, &current, &self.unhealthy);
         }
     }
 }
@@ -257,45 +318,4 @@ pub(crate) fn names(data: &RecordData) -> Vec<String> {
             .map(|v| v.trim_end_matches('.').to_ascii_lowercase())
             .collect(),
     }
-}
-
-/// Whether a DELETE names exactly what is there: name and case aside, every value must be the same.
-fn same_values(held: &Record, given: &Record) -> bool {
-    let data = match (&held.data, &given.data) {
-        (RecordData::Values { ttl: a, values: x }, RecordData::Values { ttl: b, values: y }) => {
-            let (mut x, mut y) = (x.clone(), y.clone());
-            x.sort();
-            y.sort();
-            a == b && x == y
-        }
-        (
-            RecordData::Alias {
-                target,
-                zone,
-                evaluate_target_health,
-            },
-            RecordData::Alias {
-                target: t,
-                zone: z,
-                evaluate_target_health: e,
-            },
-        ) => target.same_as(t) && zone == z && evaluate_target_health == e,
-        (RecordData::Alias { .. }, RecordData::Values { .. })
-        | (RecordData::Values { .. }, RecordData::Alias { .. }) => false,
-    };
-    data && held.weight == given.weight
-}
-
-/// Why a record cannot be beside those that are there: a CNAME stands alone (RFC 1034, section 3.6.2).
-fn clash(records: &[Record], new: &Record) -> Option<String> {
-    use rollout_core::dns::RecordType::Cname;
-    let odd = records.iter().find(|r| {
-        r.key.name.same_as(&new.key.name)
-            && r.key.record_type != new.key.record_type
-            && (r.key.record_type == Cname || new.key.record_type == Cname)
-    })?;
-    Some(format!(
-        "RRSet of type {} with DNS name {} is not permitted as it conflicts with other records of type {}",
-        new.key.record_type, new.key.name, odd.key.record_type
-    ))
 }

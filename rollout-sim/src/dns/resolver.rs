@@ -2,11 +2,13 @@
 
 use core::time::Duration;
 
-use rollout_core::dns::{Record, RecordData, RecordKey};
+use rollout_core::dns::{RecordData, RecordKey};
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::SERVERS;
+use super::answer::select;
+use super::set::RecordSet;
 use crate::kernel::{Kernel, plus};
 use crate::rng::{Span, Stream};
 
@@ -41,8 +43,33 @@ pub(crate) struct Traffic {
     known: Vec<RecordData>,
 }
 
-/// The changes of a record: when each server has it, and what was before.
-type Changes = [([Timestamp; SERVERS], Option<Record>)];
+/// The changes of the records of a name and type: when each server has it, and what was before.
+type Changes = [([Timestamp; SERVERS], Vec<RecordSet>)];
+
+/// What a zone has told so far, and tells now.
+struct Told<'a> {
+    changes: &'a Changes,
+    current: &'a [RecordSet],
+    unhealthy: &'a [RecordKey],
+    known: &'a [RecordData],
+}
+
+impl Told<'_> {
+    fn to<'s>(&self, sets: &'s [RecordSet], ticket: u64) -> Option<&'s RecordData> {
+        // Nearly always there is one, and look-ups are many.
+        if let [only] = sets {
+            return Some(&only.record.data);
+        }
+        let sets: Vec<&RecordSet> = sets.iter().collect();
+        let told = select(&sets, ticket, |s| !self.unhealthy.contains(s.key()));
+        told.map(|s| &s.record.data)
+    }
+}
+
+/// The ticket of the resolver at this place: evenly spread, whatever their number (Fibonacci hashing).
+const fn ticket(place: usize) -> u64 {
+    (place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}
 
 impl Traffic {
     /// Clients that have known a record for long: each resolver's cache is somewhere within its TTL.
@@ -51,12 +78,24 @@ impl Traffic {
         key: RecordKey,
         requests_per_minute: u64,
         resolvers: usize,
-        now: Option<&Record>,
+        now: &[RecordSet],
     ) -> Self {
-        let cached = now.map(|r| r.data.clone());
-        let ttl = cached.as_ref().map_or(Duration::from_secs(60), RecordData::ttl);
-        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
-        let resolvers = (0..resolvers).map(|_| {
+        let mut known: Vec<RecordData> = Vec::new();
+        for set in now {
+            if !known.contains(&set.record.data) {
+                known.push(set.record.data.clone());
+            }
+        }
+        let told = Told {
+            changes: &[],
+            current: now,
+            unhealthy: &[],
+            known: &known,
+        };
+        let resolvers = (0..resolvers).map(|place| {
+            let cached = told.to(now, ticket(place));
+            let ttl = cached.map_or(Duration::from_secs(60), RecordData::ttl);
+            let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
             let stretches = k.dice.below(Stream::Dns, 10_000) < u64::from(STRETCHING_PER_10_000);
             let stretch = if stretches {
                 k.draw(Stream::Dns, Span::millis(2, 10))
@@ -67,32 +106,45 @@ impl Traffic {
             Resolver {
                 stretch,
                 server: usize::try_from(server).unwrap_or(0),
-                cached: cached.as_ref().map(|_| 0),
+                cached: cached.and_then(|data| place_of(&known, data)),
                 expires: plus(k.now, k.draw(Stream::Dns, Span::millis(1, ttl * stretch))),
                 since: Timestamp::EPOCH,
                 before: None,
             }
         });
+        let resolvers = resolvers.collect();
         Self {
-            resolvers: resolvers.collect(),
+            resolvers,
             key,
             requests_per_minute,
-            known: cached.into_iter().collect(),
+            known,
         }
     }
 
     /// Lets every resolver ask anew whenever its cache has run out. Between two changes its answers are all the same, so
     /// only the look-ups around a change are made one by one.
-    pub(crate) fn catch_up(&mut self, now: Timestamp, changes: &Changes, current: Option<&Record>) {
-        let told = changes.iter().map(|(_, before)| before.as_ref());
-        for data in told.chain([current]).flatten().map(|r| &r.data) {
+    pub(crate) fn catch_up(
+        &mut self,
+        now: Timestamp,
+        changes: &Changes,
+        current: &[RecordSet],
+        unhealthy: &[RecordKey],
+    ) {
+        let all = changes.iter().flat_map(|(_, before)| before).chain(current);
+        for data in all.map(|set| &set.record.data) {
             if !self.known.contains(data) {
                 self.known.push(data.clone());
             }
         }
-        for resolver in &mut self.resolvers {
+        let told = Told {
+            changes,
+            current,
+            unhealthy,
+            known: &self.known,
+        };
+        for (place, resolver) in self.resolvers.iter_mut().enumerate() {
             while resolver.expires <= now {
-                resolver.refresh(now, changes, current, &self.known);
+                resolver.refresh(now, &told, ticket(place));
             }
         }
     }
@@ -139,13 +191,16 @@ impl Traffic {
     }
 }
 
+fn place_of(known: &[RecordData], data: &RecordData) -> Option<Answer> {
+    let place = known.iter().position(|k| k == data);
+    place.and_then(|place| Answer::try_from(place).ok())
+}
+
 impl Resolver {
-    fn refresh(&mut self, now: Timestamp, changes: &Changes, current: Option<&Record>, known: &[RecordData]) {
+    fn refresh(&mut self, now: Timestamp, zone: &Told<'_>, ticket: u64) {
         let at = self.expires;
-        let unseen = changes.iter().find(|(servers, _)| at < servers[self.server]);
-        let told = unseen
-            .map_or(current, |(_, before)| before.as_ref())
-            .map(|r| &r.data);
+        let unseen = zone.changes.iter().find(|(servers, _)| at < servers[self.server]);
+        let told = zone.to(unseen.map_or(zone.current, |(_, before)| before), ticket);
         let ttl = told.map_or(60_000, |data| {
             u64::try_from(data.ttl().as_millis()).unwrap_or(u64::MAX)
         });
@@ -154,10 +209,9 @@ impl Resolver {
         // Every look-up until the next change gives the same: skip to the last of them.
         let skipped = turn.as_millis().saturating_sub(at.as_millis()).saturating_sub(1) / held;
         self.expires = plus(at, held.saturating_mul(skipped + 1));
-        let answer = told.and_then(|data| known.iter().position(|k| k == data));
-        let answer = answer.and_then(|place| Answer::try_from(place).ok());
+        let answer = told.and_then(|data| place_of(zone.known, data));
         let moved = match (self.cached, told) {
-            (Some(old), Some(new)) => !known[usize::from(old)].same_target(new),
+            (Some(old), Some(new)) => !zone.known[usize::from(old)].same_target(new),
             (old, new) => old.is_some() != new.is_some(),
         };
         if moved {

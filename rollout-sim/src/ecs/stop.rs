@@ -19,6 +19,9 @@ pub(crate) enum Why {
         container: ContainerName,
         message: String,
     },
+    CannotInitialize {
+        message: String,
+    },
     Exited {
         container: ContainerName,
         exit_code: i32,
@@ -33,26 +36,44 @@ pub(crate) enum Why {
     Scaling {
         deployment: String,
     },
-    ByUser,
+    ByUser {
+        /// What the caller of `StopTask` gave as the reason.
+        reason: Option<String>,
+    },
 }
 
 impl Why {
-    /// `StopCode` of Amazon ECS API, "Task".
-    fn code(&self) -> &'static str {
+    /// Whether the task ended by itself.
+    const fn by_itself(&self) -> bool {
         match self {
-            Self::CannotPull { .. } => "TaskFailedToStart",
+            Self::CannotPull { .. }
+            | Self::CannotInitialize { .. }
+            | Self::Exited { .. }
+            | Self::OutOfMemory { .. } => true,
+            Self::ContainerUnhealthy
+            | Self::TargetUnhealthy { .. }
+            | Self::Scaling { .. }
+            | Self::ByUser { .. } => false,
+        }
+    }
+
+    /// `StopCode` of Amazon ECS API, "Task".
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::CannotPull { .. } | Self::CannotInitialize { .. } => "TaskFailedToStart",
             Self::Exited { .. } | Self::OutOfMemory { .. } => "EssentialContainerExited",
             Self::ContainerUnhealthy | Self::TargetUnhealthy { .. } | Self::Scaling { .. } => {
                 "ServiceSchedulerInitiated"
             }
-            Self::ByUser => "UserInitiated",
+            Self::ByUser { .. } => "UserInitiated",
         }
     }
 
     /// The texts of Amazon ECS developer guide, "Stopped tasks error messages".
-    fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::CannotPull { message, .. } => format!("CannotPullContainerError: {message}"),
+            Self::CannotInitialize { message } => format!("ResourceInitializationError: {message}"),
             Self::Exited { .. } | Self::OutOfMemory { .. } => "Essential container in task exited".to_owned(),
             Self::ContainerUnhealthy => "Task failed container health checks".to_owned(),
             Self::TargetUnhealthy { group } => {
@@ -61,17 +82,20 @@ impl Why {
             Self::Scaling { deployment } => {
                 format!("Scaling activity initiated by (deployment {deployment})")
             }
-            Self::ByUser => "Task stopped by user".to_owned(),
+            Self::ByUser { reason } => reason
+                .clone()
+                .unwrap_or_else(|| "Task stopped by user".to_owned()),
         }
     }
 
     fn cause(&self) -> Option<Cause> {
         match self {
             Self::CannotPull { .. } => Some(Cause::ImagePull),
+            Self::CannotInitialize { .. } => Some(Cause::ResourceInitialization),
             Self::Exited { .. } => Some(Cause::ContainerExited),
             Self::OutOfMemory { .. } => Some(Cause::OutOfMemory),
             Self::ContainerUnhealthy | Self::TargetUnhealthy { .. } => Some(Cause::HealthCheckFailed),
-            Self::ByUser => Some(Cause::TaskStopped),
+            Self::ByUser { .. } => Some(Cause::TaskStopped),
             Self::Scaling { .. } => None,
         }
     }
@@ -99,7 +123,8 @@ impl Task {
             reason: why.reason(),
             containers,
             log_tail: match (why, self.started_at) {
-                (Why::CannotPull { .. } | Why::Scaling { .. }, _) | (_, None) => Vec::new(),
+                (Why::CannotPull { .. } | Why::CannotInitialize { .. } | Why::Scaling { .. }, _)
+                | (_, None) => Vec::new(),
                 (_, Some(_)) => self.course.log.iter().rev().take(10).rev().cloned().collect(),
             },
         })
@@ -113,7 +138,7 @@ impl Task {
         }
     }
 
-    fn exit(&self, container: &Container, why: &Why) -> ContainerExit {
+    pub(crate) fn exit(&self, container: &Container, why: &Why) -> ContainerExit {
         let ran = self.started_at.is_some();
         let (exit_code, reason) = match why {
             Why::CannotPull {
@@ -133,9 +158,11 @@ impl Task {
             } if c == &container.name => (Some(*exit_code), None),
             // The others get a SIGTERM.
             Why::Exited { .. } | Why::OutOfMemory { .. } => (Some(143), None),
-            Why::ContainerUnhealthy | Why::TargetUnhealthy { .. } | Why::Scaling { .. } | Why::ByUser => {
-                (ran.then_some(143), None)
-            }
+            Why::ContainerUnhealthy
+            | Why::CannotInitialize { .. }
+            | Why::TargetUnhealthy { .. }
+            | Why::Scaling { .. }
+            | Why::ByUser { .. } => (ran.then_some(143), None),
         };
         ContainerExit {
             name: container.name.clone(),
@@ -154,12 +181,10 @@ impl Environment {
             return;
         };
         task.version += 1;
+        task.stopping_at = Some(k.now);
         let owner = task.owner;
         // A process that has ended has nothing to drain and nothing to stop.
-        let dead = matches!(
-            why,
-            Why::CannotPull { .. } | Why::Exited { .. } | Why::OutOfMemory { .. }
-        );
+        let dead = why.by_itself();
         let wait = match (task.phase, task.target) {
             (Phase::Running, Some(_)) if !dead => {
                 task.phase = Phase::Deactivating;
@@ -171,6 +196,7 @@ impl Environment {
                 k.draw(Stream::Tasks, self.timing.stop)
             }
             _ => {
+                task.ended_at = Some(k.now);
                 task.phase = Phase::Deprovisioning;
                 task.target = None;
                 k.draw(Stream::Tasks, self.timing.deprovision)
@@ -187,11 +213,7 @@ impl Environment {
     }
 
     fn drain(&self, task: &Task) -> Option<u64> {
-        let Owner::Service { service, .. } = task.owner else {
-            return None;
-        };
-        let group = self.services[service as usize].group?;
-        Some(self.groups[group as usize].deregistration_delay)
+        Some(self.groups[task.group? as usize].deregistration_delay)
     }
 
     pub(super) fn has_stopped(&mut self, k: &mut Kernel, id: u64) {
@@ -202,10 +224,7 @@ impl Environment {
         task.target = None;
         task.stopped_at = Some(k.now);
         let owner = task.owner;
-        let ended = matches!(
-            task.why,
-            Some(Why::CannotPull { .. } | Why::Exited { .. } | Why::OutOfMemory { .. })
-        );
+        let ended = task.why.as_ref().is_some_and(Why::by_itself);
         self.forget_old_tasks(k.now, owner, id);
         if ended {
             self.task_failed(k, owner);

@@ -9,8 +9,8 @@ use crate::rng::{Span, Stream};
 
 impl Environment {
     /// A task becomes a target. Its first check comes within one interval.
-    pub(crate) fn register_target(&mut self, k: &mut Kernel, id: u64, service: u16, group: u16) {
-        let group = &self.groups[group as usize];
+    pub(crate) fn register_target(&mut self, k: &mut Kernel, id: u64, service: u16, place: u16) {
+        let group = &self.groups[place as usize];
         let wait = k.draw(Stream::Health, Span::millis(0, group.checks.interval));
         let text = format!("registered 1 targets in (target-group {})", group.arn);
         if let Some(task) = self.tasks.get_mut(&id) {
@@ -22,7 +22,7 @@ impl Environment {
 
     /// The target group changes its mind about a task.
     pub(crate) fn target_changed(&mut self, k: &mut Kernel, id: u64) {
-        let Some(group) = self.tasks.get(&id).and_then(|t| self.group_of(t)) else {
+        let Some(group) = self.tasks.get(&id).and_then(|t| t.group) else {
             return;
         };
         let checks = self.groups[group as usize].checks;
@@ -45,14 +45,18 @@ impl Environment {
         if next == TargetState::Healthy {
             self.became_healthy(k, id);
         } else {
-            self.note_unhealthy(group);
+            self.note_unhealthy(k.now, group);
             self.target_unhealthy(k, id);
         }
     }
 
     /// The service's grace period for health checks has ended for a task.
     pub(crate) fn grace_over(&mut self, k: &mut Kernel, id: u64) {
-        if self.tasks.get(&id).and_then(|t| t.target) == Some(TargetState::Unhealthy) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let (target, failed) = (task.target, task.container_failed);
+        if failed {
+            self.container_unhealthy(k, id);
+        } else if target == Some(TargetState::Unhealthy) {
             self.target_unhealthy(k, id);
         }
     }
@@ -61,13 +65,15 @@ impl Environment {
     fn target_unhealthy(&mut self, k: &mut Kernel, id: u64) {
         let Some(task) = self.tasks.get(&id) else { return };
         let (Owner::Service { service, .. }, Some(group), Some(started)) =
-            (task.owner, self.group_of(task), task.started_at)
+            (task.owner, task.group, task.started_at)
         else {
             return;
         };
+        let reason = self.unhealthy_because(group, task);
+        let named = self.named(id);
         let group = &self.groups[group as usize];
         let text = format!(
-            "(port {}) is unhealthy in (target-group {}) due to (reason Health checks failed)",
+            "{named} (port {}) is unhealthy in (target-group {}) due to (reason {reason})",
             group.port, group.arn
         );
         let why = Why::TargetUnhealthy {
@@ -80,41 +86,7 @@ impl Environment {
         }
     }
 
-    pub(crate) fn group_of(&self, task: &Task) -> Option<u16> {
-        match task.owner {
-            Owner::Service { service, .. } => self.services[service as usize].group,
-            Owner::Job => None,
-        }
-    }
-
-    /// The targets of a group: each state and how many targets are in it.
-    pub(crate) fn target_states(&self, group: u16) -> Vec<(TargetState, u32)> {
-        let group = &self.groups[group as usize];
-        let mut states = Vec::new();
-        let mut add = |state, count: u32| {
-            if count > 0 {
-                match states.iter_mut().find(|(s, _)| *s == state) {
-                    Some((_, n)) => *n += count,
-                    None => states.push((state, count)),
-                }
-            }
-        };
-        if let Some(fixed) = group.fixed {
-            add(TargetState::Healthy, fixed.healthy);
-            add(TargetState::Unhealthy, fixed.unhealthy);
-        }
-        if let Some(service) = group.service {
-            for id in &self.services[service as usize].tasks {
-                if let Some(state) = self.tasks[id].target {
-                    add(state, 1);
-                }
-            }
-        }
-        states.sort_unstable();
-        states
-    }
-
-    /// The tasks that requests to a target group reach now: healthy targets or, when there is none, all that run
+    /// The tasks that requests to a service reach now: healthy ones or, when there is none, all that run
     /// (Elastic Load Balancing user guide, "Health checks for Application Load Balancer target groups": it fails open).
     pub(crate) fn serving(&self, service: u16) -> Vec<&Task> {
         let tasks = self.services[service as usize].tasks.iter();

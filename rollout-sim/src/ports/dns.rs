@@ -44,8 +44,8 @@ fn check(world: &World, data: &RecordData) -> TargetCheck {
             check.evidence.push(Evidence::new(now, source, name, detail));
             continue;
         };
-        for (_, group) in &balancer.rules {
-            let states = env.target_states(*group);
+        for group in balancer.serving_groups() {
+            let states = env.target_states(now, group);
             let healthy = states.iter().any(|(s, _)| *s == TargetState::Healthy);
             check.healthy = Some(check.healthy.unwrap_or(false) || healthy);
             let counts: Vec<String> = states.iter().map(|(s, n)| format!("{n} {}", s.name())).collect();
@@ -54,7 +54,7 @@ fn check(world: &World, data: &RecordData) -> TargetCheck {
             } else {
                 counts.join(", ")
             };
-            let arn = &env.groups[*group as usize].arn;
+            let arn = &env.groups[group as usize].arn;
             check
                 .evidence
                 .push(Evidence::new(now, source, arn.as_str(), detail));
@@ -106,17 +106,18 @@ impl DnsCutover for Port {
             zone(world, operation, id)?;
             let mut zones = world.zones.iter_mut();
             let zone = zones.find(|z| &z.id == id).ok_or_else(|| invalid(operation, id))?;
-            let change = zone.apply(&mut world.kernel, batch.changes()).map_err(|why| match why {
+            let change = zone.apply(&mut world.kernel, batch.changes()).map_err(|why| match &why {
                 Refused::Busy => Error::new(
                     ErrorKind::Throttled,
                     operation.name(),
                     "PriorRequestNotComplete: the request was rejected because Route 53 was still processing a prior request",
                 )
                 .retry(Retry::Later),
-                Refused::Stale(text) => {
-                    Error::new(ErrorKind::Conflict, operation.name(), format!("InvalidChangeBatch: {text}"))
+                Refused::Batch(_) if why.is_stale() => {
+                    let text = format!("InvalidChangeBatch: {}", why.message());
+                    Error::new(ErrorKind::Conflict, operation.name(), text)
                 }
-                Refused::Invalid(text) => invalid(operation, format!("InvalidChangeBatch: {text}")),
+                Refused::Batch(_) => invalid(operation, format!("InvalidChangeBatch: {}", why.message())),
             })?;
             world.took_effect = true;
             Ok(change)
@@ -161,6 +162,7 @@ impl DnsCutover for Port {
     async fn old_traffic(&self, ctx: &OpContext, data: &RecordData) -> Result<OldTraffic, Error> {
         self.call(ctx, Operation::OldTraffic, &data.to_string(), |world| {
             let now = world.kernel.now;
+            world.settle_health();
             let counts: Vec<u64> = world
                 .zones
                 .iter_mut()

@@ -9,7 +9,6 @@ use rollout_core::probe::{ProbeTarget, Sample, SampleRequest, Verdict};
 
 use super::Port;
 use crate::alarm::AlarmState;
-use crate::elb::TargetState;
 use crate::faults::Operation;
 use crate::world::World;
 
@@ -18,16 +17,12 @@ impl World {
         const SOURCE: &str = "elasticloadbalancing:DescribeTargetHealth";
         let now = self.kernel.now;
         let env = &self.environments[e as usize];
-        let group = env.groups.iter().position(|g| g.arn == arn);
-        let Some(group) = group.and_then(|g| u16::try_from(g).ok()) else {
+        let Some(group) = env.group_index(arn) else {
             let text = format!("TargetGroupNotFound: target group {arn} was not found");
             return Err(Error::new(ErrorKind::NotFound, SOURCE, text));
         };
-        let states = env.target_states(group);
-        let healthy = states
-            .iter()
-            .find(|(s, _)| *s == TargetState::Healthy)
-            .map_or(0, |(_, n)| *n);
+        let states = env.target_states(now, group);
+        let healthy = env.healthy(now, group);
         let counts: Vec<String> = states.iter().map(|(s, n)| format!("{n} {}", s.name())).collect();
         let detail = if counts.is_empty() {
             "no target".to_owned()

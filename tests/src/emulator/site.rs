@@ -552,6 +552,19 @@ impl Site {
     /// # Panics
     /// When the emulator does not make it.
     pub async fn alarm(&self, name: &str) {
+        self.put_alarm(name, "notBreaching", StateValue::Ok).await;
+    }
+
+    /// An alarm that fires.
+    ///
+    /// # Panics
+    /// When the emulator does not make it.
+    pub async fn firing_alarm(&self, name: &str) {
+        self.put_alarm(name, "breaching", StateValue::Alarm).await;
+    }
+
+    /// An alarm that stays in `state` when the emulator evaluates it: there is never a datapoint.
+    async fn put_alarm(&self, name: &str, missing: &str, state: StateValue) {
         let cloudwatch = &self.account.cloudwatch;
         cloudwatch
             .put_metric_alarm()
@@ -563,18 +576,10 @@ impl Site {
             .evaluation_periods(1)
             .threshold(5.0)
             .comparison_operator(ComparisonOperator::GreaterThanThreshold)
+            .treat_missing_data(missing)
             .send()
             .await
             .expect("PutMetricAlarm");
-        self.set_alarm(name, StateValue::Ok).await;
-    }
-
-    /// Puts an alarm into a state.
-    ///
-    /// # Panics
-    /// When the emulator does not take it.
-    pub async fn set_alarm(&self, name: &str, state: StateValue) {
-        let cloudwatch = &self.account.cloudwatch;
         let set = cloudwatch
             .set_alarm_state()
             .alarm_name(name)

@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use aws_sdk_cloudwatch::types::StateValue;
 use rollout_core::evidence::Cause;
 use rollout_core::machine::rollout::Outcome;
 use rollout_core::probe::ProbeTarget;
@@ -48,8 +47,7 @@ pub(crate) async fn an_alarm_before_the_start() {
     let world = World::create().await;
     let backend = world.app("backend").await;
     let alarm = format!("{}-5xx", world.tag);
-    world.production.alarm(&alarm).await;
-    world.production.set_alarm(&alarm, StateValue::Alarm).await;
+    world.production.firing_alarm(&alarm).await;
     let mut draft = world.draft();
     let mut plan = world.plan_for(&backend, &[]);
     let names = vec![alarm.clone()];

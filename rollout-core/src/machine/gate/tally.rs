@@ -299,8 +299,10 @@ impl Tally {
             .unwrap_or_default();
         match by {
             FailedBy::Failures => format!(
-                "probe {} failed, {} of {} failures allowed{last}",
-                spec.name, self.failures, spec.failures
+                "probe {} failed {}, {} allowed{last}",
+                spec.name,
+                times(self.failures),
+                spec.failures
             ),
             FailedBy::Errors => format!(
                 "probe {} could not be sampled, {} consecutive errors, {} allowed{last}",
@@ -333,5 +335,12 @@ fn evidence_of(spec: &ProbeSpec, sample: &Sample) -> Vec<Evidence> {
         vec![Evidence::new(sample.at, "sample", spec.name.as_str(), said)]
     } else {
         sample.evidence.clone()
+    }
+}
+
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        n => format!("{n} times"),
     }
 }

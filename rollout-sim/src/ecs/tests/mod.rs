@@ -1,5 +1,9 @@
+mod alarms;
+mod back;
 mod failing;
+mod laws;
 mod rolling;
+mod staged;
 
 use rollout_core::service::{RolloutState, ServiceObservation, StoppedTask};
 

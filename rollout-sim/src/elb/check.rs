@@ -1,6 +1,5 @@
-//! Target groups and load balancers: what a health check makes of a target, and when.
+//! What health checks make of a target, and when.
 
-use rollout_core::id::{DomainName, ZoneId};
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +23,8 @@ pub(crate) enum TargetState {
     Healthy,
     Unhealthy,
     Draining,
+    /// It gets neither checks nor requests.
+    Unused,
 }
 
 impl TargetState {
@@ -33,6 +34,7 @@ impl TargetState {
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
             Self::Draining => "draining",
+            Self::Unused => "unused",
         }
     }
 }
@@ -75,44 +77,8 @@ impl Checks {
                 Some((at, TargetState::Unhealthy))
             }
             TargetState::Unhealthy => passes(self.healthy, now).map(|at| (at, TargetState::Healthy)),
-            TargetState::Healthy | TargetState::Draining => None,
+            TargetState::Healthy | TargetState::Draining | TargetState::Unused => None,
         }
-    }
-}
-
-/// A target group.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct TargetGroup {
-    pub(crate) arn: String,
-    pub(crate) port: u16,
-    pub(crate) checks: Checks,
-    /// In milliseconds.
-    pub(crate) deregistration_delay: u64,
-    /// The service whose tasks are its targets.
-    pub(crate) service: Option<u16>,
-    /// Targets that are no tasks: so many, of which so many are healthy.
-    pub(crate) fixed: Option<Fixed>,
-}
-
-/// Targets that are no tasks, such as virtual machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Fixed {
-    pub(crate) healthy: u32,
-    pub(crate) unhealthy: u32,
-}
-
-/// A load balancer: the first rule whose prefix a path begins with says which target group answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct LoadBalancer {
-    pub(crate) dns_name: DomainName,
-    pub(crate) zone: ZoneId,
-    pub(crate) rules: Vec<(String, u16)>,
-}
-
-impl LoadBalancer {
-    pub(crate) fn route(&self, path: &str) -> Option<u16> {
-        let fits = |(prefix, _): &&(String, u16)| path.starts_with(prefix.as_str());
-        self.rules.iter().find(fits).map(|(_, group)| *group)
     }
 }
 
@@ -196,7 +162,7 @@ mod tests {
             let (now, ready) = match state {
                 TargetState::Initial => (3, ready),
                 TargetState::Healthy => (now, ready.min(now)),
-                TargetState::Unhealthy | TargetState::Draining => (now, ready),
+                TargetState::Unhealthy | TargetState::Draining | TargetState::Unused => (now, ready),
             };
             let bad = ready + length;
             let next = checks.next(state, t(3), t(now), (t(ready), t(bad)));
