@@ -170,6 +170,10 @@ pub(crate) enum Command {
     Abort(Which),
     /// Print the state machines as Mermaid diagrams.
     Graph(Graph),
+    /// Use the simulated cloud by itself.
+    #[cfg(feature = "serve")]
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Print a completion script for a shell.
     Completions(Completions),
     /// List the exit codes.
@@ -219,6 +223,32 @@ pub(crate) struct Completions {
     /// The shell.
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// `rollout sim`.
+#[cfg(feature = "serve")]
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Serve the simulated cloud as an AWS endpoint on 127.0.0.1, for the AWS CLI, SDKs and other tools.
+    Serve(Serve),
+}
+
+/// `rollout sim serve`.
+#[cfg(feature = "serve")]
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Serve {
+    /// The port; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 4577)]
+    pub(crate) port: u16,
+    /// Simulated seconds in one real second.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) speed: u32,
+    /// The world and what goes wrong in it, as TOML or JSON. Left out, a shop with three services in staging and production.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Where requests go that are not modelled, such as http://127.0.0.1:4566; left out, they are refused by name.
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<http::Uri>,
 }
 
 const AFTER_HELP: &str = "\

@@ -98,12 +98,7 @@ impl Environment {
                 *peak = 0;
                 Some((worst, over))
             }
-            Rule::Errors { service, over } => {
-                let serving = self.serving(service);
-                let count = u32::try_from(serving.len()).unwrap_or(u32::MAX);
-                let errors: u32 = serving.iter().map(|t| t.course.errors_per_10_000).sum();
-                errors.checked_div(count).map(|rate| (rate, over))
-            }
+            Rule::Errors { service, over } => self.error_rate(service).map(|rate| (rate, over)),
         };
         let alarm = &mut self.alarms[index as usize];
         match measured {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alarm::AlarmState;
 use crate::behaviour::{Behaviour, Start};
-use crate::ecs::deployment::Target;
+use crate::ecs::deployment::{GivenUp, Target};
 use crate::ecs::service::Script;
 use crate::kernel::Happening;
 use crate::world::{Unknown, World};
@@ -342,7 +342,7 @@ impl World {
             Incident::ForeignDeployer { image, .. } => {
                 let present = env.services[s as usize].primary().map(|d| d.revision);
                 let revision = match image {
-                    Some(image) => env.revision_with(s, image),
+                    Some(image) => env.revision_with(k.now, s, image),
                     None => present,
                 };
                 if let Some(revision) = revision {
@@ -355,10 +355,10 @@ impl World {
                 env.schedule(k, s, 0);
             }
             Incident::PlatformRollsBackTo { image, .. } => {
-                if let Some(revision) = env.revision_with(s, image) {
+                if let Some(revision) = env.revision_with(k.now, s, image) {
                     let images = env.resolve_images(revision);
                     let deployment = env.new_deployment(k, s, revision, images);
-                    env.fail_deployment(k, s, Some(Target { deployment }));
+                    env.fail_deployment(k, s, &GivenUp::Breaker, true, Some(Target { deployment }));
                 }
             }
             Incident::NoRollback { .. } => env.services[s as usize].breaker.rollback = false,

@@ -37,6 +37,8 @@ pub(crate) enum Happening {
     },
     /// The scheduler looks at a service.
     Reconcile { env: u16, service: u16 },
+    /// The alarms of a service's deployment are looked at.
+    Watch { env: u16, service: u16 },
     /// An alarm is evaluated.
     Alarm { env: u16, alarm: u16 },
     /// A scripted incident.
@@ -112,6 +114,7 @@ impl Kernel {
             Happening::Alarm { env, alarm } => u64::from(env) << 35 | u64::from(alarm) << 3 | 4,
             Happening::Incident { index } => u64::from(index) << 3 | 5,
             Happening::HealthCheck { index } => u64::from(index) << 3 | 6,
+            Happening::Watch { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 7,
         });
         Some(entry.what)
     }

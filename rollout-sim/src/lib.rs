@@ -59,22 +59,23 @@
 //! # What is modelled on what
 //! Figures, words and rules are those of the AWS documentation, named beside the code. Where AWS publishes none, the figure is
 //! ours and a setting: how long phases last ([`Timing`]), how long a task without health checks must run to count as healthy
-//! ([`Timing::settle`]), what a failed deployment's record says when there is nothing to go back to (`ROLLBACK_FAILED`).
-//! Not modelled: strategies other than rolling, API token buckets, late and stale answers.
+//! ([`Timing::settle`]), how long a shift of traffic takes ([`Timing::shift`]), how often alarms of a deployment are looked at.
+//! Not modelled: several target groups for one service, daemons, task sets, early success criteria, API token buckets, late
+//! and stale answers.
 
 mod alarm;
 mod behaviour;
 mod builder;
 mod clock;
 #[cfg_attr(
-    not(test),
+    not(any(test, feature = "endpoint")),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod dns;
 mod ecr;
 mod ecs;
 #[cfg_attr(
-    not(test),
+    not(any(test, feature = "endpoint")),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod elb;
@@ -100,9 +101,10 @@ pub use clock::SimCloud;
 pub use dns::Spread;
 pub use dns::resolver::STRETCHING_PER_10_000;
 pub use ecs::deployment::{Breaker, Threshold};
+pub use ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Strategy};
 pub use ecs::{Launch, Timing};
 pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};
 pub use incident::{Incident, When};
 pub use rng::Span;
 pub use storefront::{Storefront, storefront};
-pub use world::{Unknown, World};
+pub use world::{Location, Unknown, World};

@@ -48,6 +48,19 @@ pub enum Unknown {
     Name(#[from] rollout_core::id::InvalidId),
 }
 
+/// Where an environment is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The environment.
+    pub name: EnvironmentName,
+    /// Its account, 12 digits.
+    pub account: String,
+    /// Its region.
+    pub region: String,
+    /// Its cluster.
+    pub cluster: String,
+}
+
 /// A simulated cloud on virtual time. Plain data: clone it to try two futures, store it to go on later.
 ///
 /// The same seed, the same script and the same calls at the same moments give the same world, byte for byte.
@@ -83,6 +96,19 @@ impl World {
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.kernel.now
+    }
+
+    /// Where each environment is, in the order in which they were described.
+    #[must_use]
+    pub fn places(&self) -> Vec<Location> {
+        let all = self.environments.iter();
+        all.map(|e| Location {
+            name: e.name.clone(),
+            account: e.account.clone(),
+            region: e.region.clone(),
+            cluster: e.cluster.clone(),
+        })
+        .collect()
     }
 
     /// When something happens next by itself.
@@ -138,6 +164,7 @@ impl World {
                 look,
             } => all[env as usize].look(k, task, version, look),
             Happening::Reconcile { env, service } => all[env as usize].reconcile(k, service),
+            Happening::Watch { env, service } => all[env as usize].watch(k, service),
             Happening::Alarm { env, alarm } => all[env as usize].evaluate_alarm(k, alarm),
             Happening::Incident { index } => self.strike(index),
             Happening::HealthCheck { index } => self.check_endpoint(index),

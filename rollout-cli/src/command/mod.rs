@@ -6,6 +6,8 @@ pub(crate) mod graph;
 pub(crate) mod plan;
 pub(crate) mod rollback;
 pub(crate) mod run;
+#[cfg(feature = "serve")]
+pub(crate) mod sim;
 pub(crate) mod status;
 
 use rollout_core::id::RunId;
@@ -29,6 +31,8 @@ pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rollback(which) => rollback::execute(global, which),
         Command::Abort(which) => abort::execute(global, which),
         Command::Graph(args) => graph::execute(global, args),
+        #[cfg(feature = "serve")]
+        Command::Sim(command) => sim::execute(global, command),
         Command::Completions(args) => Ok(completions::execute(args)),
         Command::ExitCodes => {
             print(&Exit::list());

@@ -223,16 +223,61 @@ pub(super) fn serve_the_rest(k: &Kernel, env: &mut Environment) -> Result<(), Bu
         if env.in_use(group) {
             continue;
         }
-        let full = env.groups[group as usize].name.clone();
-        let own = BalancerBuilder::new(&full);
-        own.build(k, env)?;
-        if let Some(rule) = env
-            .balancers
-            .last_mut()
-            .and_then(|b| b.listeners[0].rules.last_mut())
-        {
-            rule.action = Action::to(group);
+        own_balancer(k, env, group)?;
+    }
+    Ok(())
+}
+
+/// A load balancer whose default rule goes to a target group.
+fn own_balancer(k: &Kernel, env: &mut Environment, group: u16) -> Result<(), BuildError> {
+    let full = env.groups[group as usize].name.clone();
+    BalancerBuilder::new(&full).build(k, env)?;
+    let listener = env.balancers.last_mut().map(|b| &mut b.listeners[0]);
+    if let Some(rule) = listener.and_then(|l| l.rules.last_mut()) {
+        rule.action = Action::to(group);
+    }
+    Ok(())
+}
+
+/// The rules of a service with two target groups name both, by weight. Those of a load balancer's first listener are for
+/// production traffic, those of the others for test traffic.
+pub(super) fn pair_up(k: &Kernel, env: &mut Environment) -> Result<(), BuildError> {
+    for s in 0..env.services.len() {
+        let (Some(group), Some(alternate)) = (env.services[s].group, env.services[s].alternate) else {
+            continue;
+        };
+        if !env.in_use(group) {
+            own_balancer(k, env, group)?;
         }
+        let (mut production, mut test) = (Vec::new(), Vec::new());
+        for balancer in &mut env.balancers {
+            for (listener, place) in balancer.listeners.iter_mut().zip(0..) {
+                let named = |rule: &&mut Rule| rule.action.groups().iter().any(|(g, _)| *g == group);
+                for rule in listener.rules.iter_mut().filter(named) {
+                    rule.action = Action::Forward {
+                        groups: vec![(group, 100), (alternate, 0)],
+                        sticky: None,
+                    };
+                    let rules = if place == 0 { &mut production } else { &mut test };
+                    rules.push(rule.arn.clone());
+                }
+            }
+        }
+        let service = &mut env.services[s];
+        let advanced = &mut service.settings["loadBalancers"][0]["advancedConfiguration"];
+        for (name, rules) in [
+            ("productionListenerRule", &production),
+            ("testListenerRule", &test),
+        ] {
+            if let Some(rule) = rules.first() {
+                advanced[name] = rule.as_str().into();
+            }
+        }
+        let held = service.service_revisions.last_mut();
+        if let Some(held) = held {
+            held.settings = service.settings.clone();
+        }
+        (service.production_rules, service.test_rules) = (production, test);
     }
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! Describes an environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use rollout_core::id::{EnvironmentName, ImageTag, RepositoryName};
 
 use super::BuildError;
-use super::balancer::{BalancerBuilder, empty_group, serve_the_rest};
+use super::balancer::{BalancerBuilder, empty_group, pair_up, serve_the_rest};
 use super::service::ServiceBuilder;
 use crate::alarm::{Alarm, AlarmState, Rule};
 use crate::behaviour::Behaviour;
 use crate::ecr::Registry;
-use crate::ecs::{Environment, Launch, Timing};
+use crate::ecs::{Cluster, Environment, Launch, Timing};
 use crate::kernel::{Happening, Kernel};
 
 /// Describes an environment of a [`WorldBuilder`](crate::WorldBuilder).
@@ -30,6 +30,7 @@ pub struct EnvironmentBuilder {
     groups: Vec<(String, u16)>,
     balancers: Vec<BalancerBuilder>,
     alarms: Vec<AlarmPlan>,
+    failing_functions: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,7 +71,15 @@ impl EnvironmentBuilder {
             groups: Vec::new(),
             balancers: Vec::new(),
             alarms: Vec::new(),
+            failing_functions: Vec::new(),
         }
+    }
+
+    /// A function that fails when a lifecycle hook calls it.
+    #[must_use]
+    pub fn failing_function(mut self, arn: &str) -> Self {
+        self.failing_functions.push(arn.to_owned());
+        self
     }
 
     /// Its account; `111111111111` unless told otherwise.
@@ -211,6 +220,7 @@ impl EnvironmentBuilder {
         name: EnvironmentName,
     ) -> Result<Environment, BuildError> {
         let account = self.account;
+        let cluster = self.cluster.unwrap_or_else(|| name.to_string());
         let mut env = Environment {
             index,
             caller: self
@@ -218,7 +228,8 @@ impl EnvironmentBuilder {
                 .unwrap_or_else(|| format!("arn:aws:sts::{account}:assumed-role/deployer/rollout")),
             account,
             region: self.region,
-            cluster: self.cluster.unwrap_or_else(|| name.to_string()),
+            clusters: vec![Cluster::named(&cluster)],
+            cluster,
             name,
             timing: self.timing,
             launch: self.launch,
@@ -227,6 +238,8 @@ impl EnvironmentBuilder {
             revisions: Vec::new(),
             tasks: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            stopped_jobs: VecDeque::new(),
+            failing_functions: self.failing_functions.into_iter().collect(),
             groups: Vec::new(),
             balancers: Vec::new(),
             alarms: Vec::new(),
@@ -254,6 +267,7 @@ impl EnvironmentBuilder {
         for balancer in self.balancers {
             balancer.build(k, &mut env)?;
         }
+        pair_up(k, &mut env)?;
         serve_the_rest(k, &mut env)?;
         for alarm in self.alarms {
             alarm.build(k, &mut env)?;

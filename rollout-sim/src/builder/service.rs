@@ -1,7 +1,7 @@
 //! Describes a service.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use rollout_core::id::{ContainerName, ImageTag, RepositoryName, ServiceName};
 use rollout_core::image::ImageRef;
@@ -13,7 +13,8 @@ use super::BuildError;
 use super::balancer::{CHECKS, group_arn, group_name};
 use crate::ecs::Environment;
 use crate::ecs::deployment::Breaker;
-use crate::ecs::service::{Service, Status};
+use crate::ecs::plan::{Hook, Plan, Strategy, Watched};
+use crate::ecs::service::Service;
 use crate::elb::{Checks, TargetGroup};
 use crate::kernel::Kernel;
 
@@ -31,6 +32,7 @@ pub struct ServiceBuilder {
     desired: u32,
     percent: (u32, u32),
     breaker: Breaker,
+    plan: Plan,
     grace: Duration,
     port: Option<u16>,
     target_group: Option<String>,
@@ -56,6 +58,7 @@ impl ServiceBuilder {
             desired: 1,
             percent: (100, 200),
             breaker: Breaker::default(),
+            plan: Plan::default(),
             grace: Duration::from_secs(30),
             port: None,
             target_group: None,
@@ -108,6 +111,39 @@ impl ServiceBuilder {
     #[must_use]
     pub const fn breaker(mut self, breaker: Breaker) -> Self {
         self.breaker = breaker;
+        self
+    }
+
+    /// How it deploys; rolling unless told otherwise. With another strategy and a load balancer it gets a second target
+    /// group.
+    #[must_use]
+    pub const fn strategy(mut self, strategy: Strategy) -> Self {
+        self.plan.strategy = strategy;
+        self
+    }
+
+    /// For how many minutes both sets of tasks run after all traffic has moved; not for rolling deployments.
+    #[must_use]
+    pub const fn bake_minutes(mut self, minutes: u32) -> Self {
+        self.plan.bake_minutes = minutes;
+        self
+    }
+
+    /// Adds a lifecycle hook to its deployments; not for rolling ones.
+    #[must_use]
+    pub fn hook(mut self, hook: Hook) -> Self {
+        self.plan.hooks.push(hook);
+        self
+    }
+
+    /// Alarms that fail a deployment, and whether it goes back then.
+    #[must_use]
+    pub fn deployment_alarms(mut self, alarms: &[&str], rollback: bool) -> Self {
+        self.plan.alarms = Watched {
+            names: alarms.iter().map(|name| (*name).to_owned()).collect(),
+            enabled: true,
+            rollback,
+        };
         self
     }
 
@@ -225,33 +261,46 @@ impl ServiceBuilder {
     }
 
     /// The service before its first deployment.
-    fn service(&self, name: ServiceName, group: Option<u16>) -> Service {
+    fn service(
+        &self,
+        now: Timestamp,
+        name: ServiceName,
+        group: Option<u16>,
+        alternate: Option<u16>,
+    ) -> Service {
         Service {
-            name,
-            status: Status::Active,
-            desired: self.desired,
             minimum_healthy_percent: self.percent.0,
             maximum_percent: self.percent.1,
             breaker: self.breaker,
+            plan: self.plan.clone(),
             grace: millis(self.grace),
             group,
+            alternate,
             tells_version: self.tells_version,
-            deployments: Vec::new(),
-            history: VecDeque::new(),
-            completed: None,
-            rolling_back: None,
-            next_deployment: 1,
-            tasks: Vec::new(),
-            stopped: VecDeque::new(),
-            events: VecDeque::new(),
-            due: None,
-            launch_after: Timestamp::EPOCH,
-            failures_in_a_row: 0,
-            no_room_until: None,
-            steady: false,
-            stalled: false,
-            script: None,
+            ..Service::new(now, 0, name, self.desired)
         }
+    }
+
+    /// What `CreateService` was given besides.
+    fn settings(
+        &self,
+        env: &Environment,
+        spec: &RevisionSpec,
+        group: Option<u16>,
+        alternate: Option<u16>,
+    ) -> Value {
+        let Some(group) = group else { return json!({}) };
+        let group = &env.groups[group as usize];
+        let mut balancer = json!({
+            "targetGroupArn": group.arn,
+            "containerName": spec.template["containerDefinitions"][0]["name"],
+            "containerPort": group.port,
+        });
+        if let Some(alternate) = alternate {
+            let arn = &env.groups[alternate as usize].arn;
+            balancer["advancedConfiguration"] = json!({ "alternateTargetGroupArn": arn });
+        }
+        json!({ "loadBalancers": [balancer] })
     }
 
     pub(super) fn build(self, k: &mut Kernel, env: &mut Environment) -> Result<(), BuildError> {
@@ -264,15 +313,27 @@ impl ServiceBuilder {
         }
         let spec = self.revision(env)?;
         let index = env.services.len() as u16;
-        let group = self.port.map(|port| {
-            let arn = self.target_group.clone();
-            let arn = arn.unwrap_or_else(|| group_arn(env, &self.name));
-            let mut group = TargetGroup::new(arn, group_name(env, &self.name), port, self.checks);
+        let mut groups = Vec::new();
+        if let Some(port) = self.port {
+            let named = self.target_group.clone();
+            let arn = named.unwrap_or_else(|| group_arn(env, &self.name));
+            groups.push((port, arn, group_name(env, &self.name)));
+            if self.plan.is_staged() {
+                let second = format!("{}-alternate", self.name);
+                groups.push((port, group_arn(env, &second), group_name(env, &second)));
+            }
+        }
+        let mut groups = groups.into_iter().map(|(port, arn, name)| {
+            let mut group = TargetGroup::new(arn, name, port, self.checks);
             group.deregistration_delay = millis(self.deregistration_delay);
             env.groups.push(group);
             env.groups.len() as u16 - 1
         });
-        env.services.push(self.service(name, group));
+        let (group, alternate) = (groups.next(), groups.next());
+        drop(groups);
+        let mut service = self.service(k.now, name, group, alternate);
+        service.settings = self.settings(env, &spec, group, alternate);
+        env.services.push(service);
         for host in self.hosts {
             env.hosts.insert(host.to_ascii_lowercase(), index);
         }
@@ -280,7 +341,7 @@ impl ServiceBuilder {
             service: self.name.clone(),
             why,
         };
-        let (arn, _) = env.ensure_revision(&spec).map_err(why)?;
+        let (arn, _) = env.ensure_revision(k.now, &spec).map_err(why)?;
         let (revision, _) = env.revision(&arn).ok_or_else(|| why("it vanished".to_owned()))?;
         match self.settled_for {
             Some(span) => {

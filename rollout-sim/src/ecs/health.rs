@@ -118,9 +118,10 @@ impl Environment {
 
     pub(crate) fn became_healthy(&mut self, k: &mut Kernel, id: u64) {
         let task = &self.tasks[&id];
-        if let (Owner::Service { service, deployment }, true) = (task.owner, task.is_healthy()) {
-            self.services[service as usize].healthy_task(deployment);
-            self.touch(k, task.owner);
+        let owner = task.owner;
+        if let (Owner::Service { service, deployment }, true) = (owner, task.is_healthy()) {
+            self.healthy_task(service, deployment);
+            self.touch(k, owner);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One environment: an account and region with a cluster, its services, tasks, registry, target groups and alarms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rollout_core::id::EnvironmentName;
 use rollout_core::time::Timestamp;
@@ -16,17 +16,25 @@ pub(crate) mod deployment;
 mod health;
 pub(crate) mod job;
 pub(crate) mod observe;
+#[cfg(any(test, feature = "endpoint"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the endpoint is to call them"))]
+pub(crate) mod operate;
+pub(crate) mod plan;
+pub(crate) mod record;
 pub(crate) mod revision;
 pub(crate) mod service;
+mod stage;
 pub(crate) mod stop;
 pub(crate) mod target;
 pub(crate) mod task;
 #[cfg(test)]
 mod tests;
+pub(crate) mod traffic;
+mod watch;
 
 use job::Token;
 use revision::Revision;
-use service::Service;
+use service::{Service, Status};
 use task::{Owner, Task};
 
 /// For how long `DescribeTasks` knows a stopped task (Amazon ECS developer guide, "Stopped tasks": at least one hour).
@@ -49,9 +57,16 @@ pub struct Timing {
     pub deprovision: Span,
     /// Until the scheduler notices a change.
     pub schedule: Span,
+    /// From asking the load balancer for other weights until they hold. Ours.
+    #[serde(default = "shift")]
+    pub shift: Span,
     /// For how long a task without any health check must run to count as healthy, in milliseconds. AWS does not publish
     /// its figure; without one a crash loop would look healthy again at every start.
     pub settle: u64,
+}
+
+const fn shift() -> Span {
+    Span::secs(2, 6)
 }
 
 impl Default for Timing {
@@ -64,6 +79,7 @@ impl Default for Timing {
             stop: Span::millis(500, 5_000),
             deprovision: Span::millis(500, 2_500),
             schedule: Span::millis(300, 2_000),
+            shift: shift(),
             settle: 10_000,
         }
     }
@@ -79,6 +95,23 @@ pub enum Launch {
     Ec2,
 }
 
+/// A cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Cluster {
+    pub(crate) name: String,
+    /// What it was created with, in the words of `CreateCluster`.
+    pub(crate) settings: serde_json::Value,
+}
+
+impl Cluster {
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            settings: serde_json::json!({}),
+        }
+    }
+}
+
 /// An environment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Environment {
@@ -87,7 +120,10 @@ pub(crate) struct Environment {
     pub(crate) account: String,
     pub(crate) region: String,
     pub(crate) caller: String,
+    /// The cluster of the services that the environment was described with, and of the ports.
     pub(crate) cluster: String,
+    /// All clusters, that one first.
+    pub(crate) clusters: Vec<Cluster>,
     pub(crate) timing: Timing,
     pub(crate) launch: Launch,
     /// How many tasks fit; `None` is no bound.
@@ -95,7 +131,12 @@ pub(crate) struct Environment {
     pub(crate) services: Vec<Service>,
     pub(crate) revisions: Vec<Revision>,
     pub(crate) tasks: BTreeMap<u64, Task>,
+    /// By cluster and client token.
     pub(crate) jobs: BTreeMap<String, Token>,
+    /// One-off tasks that have stopped, oldest first.
+    pub(crate) stopped_jobs: VecDeque<u64>,
+    /// Functions that fail when a hook calls them.
+    pub(crate) failing_functions: BTreeSet<String>,
     pub(crate) groups: Vec<TargetGroup>,
     pub(crate) balancers: Vec<LoadBalancer>,
     pub(crate) alarms: Vec<Alarm>,
@@ -105,11 +146,22 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    /// A service of the environment's own cluster.
     pub(crate) fn service_index(&self, name: &str) -> Option<u16> {
-        let all = self.services.iter().zip(0_u16..);
-        all.into_iter()
-            .find(|(s, _)| s.name.as_str() == name)
-            .map(|(_, i)| i)
+        self.service_in(0, name)
+    }
+
+    /// A service of a cluster. A name can be given again to a new service when the old one is gone.
+    pub(crate) fn service_in(&self, cluster: u16, name: &str) -> Option<u16> {
+        let named = |s: &Service| s.cluster == cluster && s.name.as_str() == name;
+        let mut gone = None;
+        for (service, index) in self.services.iter().zip(0_u16..).filter(|(s, _)| named(s)) {
+            if service.status != Status::Inactive {
+                return Some(index);
+            }
+            gone = Some(index);
+        }
+        gone
     }
 
     /// The scheduler will look at the owner of a task.
@@ -139,17 +191,20 @@ impl Environment {
 
     /// A stopped task leaves its service's list of live ones; those that stopped over an hour ago are forgotten.
     pub(crate) fn forget_old_tasks(&mut self, now: Timestamp, owner: Owner, id: u64) {
-        let Owner::Service { service, .. } = owner else {
-            return;
+        let stopped = match owner {
+            Owner::Service { service, .. } => {
+                let service = &mut self.services[service as usize];
+                service.tasks.retain(|task| *task != id);
+                &mut service.stopped
+            }
+            Owner::Job => &mut self.stopped_jobs,
         };
-        let service = &mut self.services[service as usize];
-        service.tasks.retain(|task| *task != id);
-        service.stopped.push_back(id);
-        while let Some(oldest) = service.stopped.front().copied() {
+        stopped.push_back(id);
+        while let Some(oldest) = stopped.front().copied() {
             if self.tasks.get(&oldest).is_some_and(|t| t.is_visible(now)) {
                 break;
             }
-            service.stopped.pop_front();
+            stopped.pop_front();
             self.tasks.remove(&oldest);
         }
     }

@@ -4,13 +4,14 @@ use rollout_core::evidence::Evidence;
 use rollout_core::id::{DeploymentId, ServiceName};
 use rollout_core::service::{
     Captured, DeploymentObservation, DeploymentRecord, DeploymentRole, Images, RestorePoint, RolloutState,
-    RunningTask, ServiceObservation, ServiceStatus, Strategy,
+    RunningTask, ServiceObservation, ServiceStatus,
 };
 use rollout_core::time::Timestamp;
 
 use super::Environment;
 use super::deployment::Deployment;
-use super::service::{Service, Status};
+use super::plan::LifecycleStage;
+use super::service::{EVENTS_SHOWN, Service, Status};
 use super::task::{Owner, Phase};
 
 /// Where events and deployments are seen.
@@ -72,7 +73,8 @@ impl Environment {
             events: service
                 .events
                 .iter()
-                .map(|(at, text)| Evidence::new(*at, SOURCE, name.as_str(), text.as_str()))
+                .skip(service.events.len().saturating_sub(EVENTS_SHOWN))
+                .map(|event| Evidence::new(event.at, SOURCE, name.as_str(), event.text.as_str()))
                 .collect(),
         }
     }
@@ -87,10 +89,11 @@ impl Environment {
         running.map(|t| &t.images)
     }
 
-    fn show(&self, service: &Service, deployment: &Deployment) -> DeploymentObservation {
+    /// The tasks of a deployment that run, and those on their way to it.
+    pub(crate) fn running_and_pending(&self, service: &Service, number: u32) -> (u32, u32) {
         let (mut running, mut pending) = (0, 0);
         for task in service.tasks.iter().map(|id| &self.tasks[id]) {
-            if task.why.is_none() && owned(task.owner, deployment.number) {
+            if task.why.is_none() && owned(task.owner, number) {
                 if task.phase == Phase::Running {
                     running += 1;
                 } else {
@@ -98,7 +101,12 @@ impl Environment {
                 }
             }
         }
-        let record = &deployment.record;
+        (running, pending)
+    }
+
+    fn show(&self, service: &Service, deployment: &Deployment) -> DeploymentObservation {
+        let (running, pending) = self.running_and_pending(service, deployment.number);
+        let record = service.record(deployment.number);
         DeploymentObservation {
             id: deployment.id.clone(),
             task_definition: self.revision_at(deployment.revision).arn.clone(),
@@ -115,13 +123,16 @@ impl Environment {
             pending,
             failed: deployment.failed,
             created_at: deployment.created_at,
-            record: Some(DeploymentRecord {
+            record: record.map(|record| DeploymentRecord {
                 arn: record.arn.clone(),
                 status: record.status.clone(),
                 reason: record.reason.clone(),
-                strategy: Strategy::Rolling,
-                stage: None,
-                rolled_back_to: record.rolled_back_to.map(|r| self.revision_at(r).arn.clone()),
+                strategy: record.plan.strategy.observed(),
+                stage: record.stage.map(LifecycleStage::observed),
+                rolled_back_to: record.rollback.as_ref().and_then(|back| {
+                    let revision = service.service_revision(back.to)?.revision;
+                    Some(self.revision_at(revision).arn.clone())
+                }),
             }),
         }
     }

@@ -3,6 +3,7 @@
 use rollout_core::id::{ContainerName, ImageDigest, ImageTag, RepositoryName, TaskDefinitionArn};
 use rollout_core::image::{Ensured, ImageRef};
 use rollout_core::service::{Images, RevisionSpec};
+use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,8 +16,11 @@ pub(crate) struct Revision {
     pub(crate) family: String,
     pub(crate) number: u32,
     pub(crate) active: bool,
+    pub(crate) registered_at: Timestamp,
+    pub(crate) deregistered_at: Option<Timestamp>,
     pub(crate) containers: Vec<Container>,
-    content: Value,
+    /// What was registered, as it was.
+    pub(crate) content: Value,
 }
 
 /// One container of a revision.
@@ -91,17 +95,25 @@ impl Environment {
     /// Registers a revision, or finds the newest usable one with the same content.
     pub(crate) fn ensure_revision(
         &mut self,
+        now: Timestamp,
         spec: &RevisionSpec,
     ) -> Result<(TaskDefinitionArn, Ensured), String> {
         let content = self.content(spec)?;
-        let family = content["family"]
-            .as_str()
-            .ok_or("the task definition has no family")?
-            .to_owned();
+        let family = content["family"].as_str().unwrap_or_default();
         let same = |r: &&Revision| r.active && r.family == family && r.content == content;
         if let Some(found) = self.revisions.iter().rev().find(same) {
             return Ok((found.arn.clone(), Ensured::AlreadyThere));
         }
+        let index = self.register_revision(now, content)?;
+        Ok((self.revision_at(index).arn.clone(), Ensured::Created))
+    }
+
+    /// Registers a revision; its index.
+    pub(crate) fn register_revision(&mut self, now: Timestamp, content: Value) -> Result<u32, String> {
+        let family = content["family"]
+            .as_str()
+            .ok_or("the task definition has no family")?
+            .to_owned();
         let definitions = content["containerDefinitions"].as_array();
         let containers = definitions.map_or(&[][..], Vec::as_slice);
         let containers = containers.iter().map(container).collect::<Result<Vec<_>, _>>()?;
@@ -114,15 +126,18 @@ impl Environment {
             self.region, self.account
         );
         let arn = TaskDefinitionArn::new(arn).map_err(|e| e.to_string())?;
+        let index = self.revisions.len() as u32;
         self.revisions.push(Revision {
-            arn: arn.clone(),
+            arn,
             family,
             number,
             active: true,
+            registered_at: now,
+            deregistered_at: None,
             containers,
             content,
         });
-        Ok((arn, Ensured::Created))
+        Ok(index)
     }
 
     /// The template with the release's images in it, by digest.
@@ -143,6 +158,7 @@ impl Environment {
     /// The present content of a service with another image in its first container, as a revision.
     pub(crate) fn revision_with(
         &mut self,
+        now: Timestamp,
         service: u16,
         image: &(RepositoryName, ImageDigest),
     ) -> Option<u32> {
@@ -154,7 +170,7 @@ impl Environment {
             template: held.content.clone(),
             images: [(name, ImageRef { repository, digest })].into(),
         };
-        let (arn, _) = self.ensure_revision(&spec).ok()?;
+        let (arn, _) = self.ensure_revision(now, &spec).ok()?;
         self.revision(&arn).map(|(index, _)| index)
     }
 

@@ -2,21 +2,27 @@
 
 use std::collections::VecDeque;
 
-use rollout_core::id::{DeploymentId, ServiceName};
-use rollout_core::service::{DeploymentRole, Images, RolloutState};
+use rollout_core::id::ServiceName;
+use rollout_core::service::{DeploymentRole, Images, RecordStatus, RolloutState};
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::deployment::{Breaker, Deployment, Target};
+use super::plan::Plan;
+use super::record::{Record, ServiceRevision, words};
 use super::stop::Why;
 use super::task::Owner;
+use super::traffic::Traffic;
 use super::{Environment, Launch};
 use crate::behaviour::Behaviour;
 use crate::kernel::{Kernel, plus};
 use crate::rng::{Span, Stream};
 
-/// How many events of a service are kept; `DescribeServices` gives 100, a reader needs the last few.
-const EVENTS_KEPT: usize = 25;
+/// How many events of a service are kept, and how many of them a look of the ports shows: `DescribeServices` gives 100, a
+/// reader needs the last few.
+const EVENTS_KEPT: usize = 100;
+pub(crate) const EVENTS_SHOWN: usize = 25;
 
 /// A service's own state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,30 +44,51 @@ pub(crate) struct Script {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Service {
     pub(crate) name: ServiceName,
+    /// The index of its cluster.
+    pub(crate) cluster: u16,
+    pub(crate) created_at: Timestamp,
+    /// What the call said that created it.
+    pub(crate) created_with: Option<Value>,
     pub(crate) status: Status,
     pub(crate) desired: u32,
     pub(crate) minimum_healthy_percent: u32,
     pub(crate) maximum_percent: u32,
     pub(crate) breaker: Breaker,
+    pub(crate) plan: Plan,
     /// Grace period for health checks, in milliseconds.
     pub(crate) grace: u64,
     pub(crate) group: Option<u16>,
+    /// The second target group of a service whose traffic ECS moves.
+    pub(crate) alternate: Option<u16>,
+    /// The ARNs of the rules (or listeners) whose weights ECS sets for production and for test traffic.
+    pub(crate) production_rules: Vec<String>,
+    pub(crate) test_rules: Vec<String>,
+    pub(crate) traffic: Traffic,
+    /// What it was given besides, in the words of `CreateService`: told again, not acted upon.
+    pub(crate) settings: Value,
     /// Whether its answers tell which version gave them.
     pub(crate) tells_version: bool,
     /// The PRIMARY one first.
     pub(crate) deployments: Vec<Deployment>,
-    /// Deployments that have gone, newest last: their records outlive them.
+    /// Deployments that have gone, newest last.
     pub(crate) history: VecDeque<Deployment>,
-    /// The last deployment that completed and was not rolled back to since: where the breaker goes back to.
+    /// The record of each deployment, oldest first.
+    pub(crate) records: Vec<Record>,
+    pub(crate) service_revisions: Vec<ServiceRevision>,
+    /// The last deployment that completed and was not rolled back to since: where a rollback goes.
     pub(crate) completed: Option<Target>,
     /// The deployment whose failure started the rollback that is under way.
     pub(crate) rolling_back: Option<u32>,
+    /// The deployment whose alarms are looked at.
+    pub(crate) watching: Option<u32>,
     pub(crate) next_deployment: u32,
     /// Tasks that have not stopped, oldest first.
     pub(crate) tasks: Vec<u64>,
     /// Tasks that have, oldest first.
     pub(crate) stopped: VecDeque<u64>,
-    pub(crate) events: VecDeque<(Timestamp, String)>,
+    /// With the number of each.
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) next_event: u32,
     /// When the scheduler looks next.
     pub(crate) due: Option<Timestamp>,
     /// The scheduler starts nothing before this moment.
@@ -72,6 +99,15 @@ pub(crate) struct Service {
     /// The scheduler does nothing any more (a script).
     pub(crate) stalled: bool,
     pub(crate) script: Option<Script>,
+}
+
+/// What the scheduler says of a service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Event {
+    /// Its number among the service's events.
+    pub(crate) number: u32,
+    pub(crate) at: Timestamp,
+    pub(crate) text: String,
 }
 
 /// The tasks of a service, counted.
@@ -88,6 +124,53 @@ struct Count {
 }
 
 impl Service {
+    /// A service with the defaults of `CreateService`, before its first deployment.
+    pub(crate) fn new(now: Timestamp, cluster: u16, name: ServiceName, desired: u32) -> Self {
+        Self {
+            name,
+            cluster,
+            created_at: now,
+            created_with: None,
+            status: Status::Active,
+            desired,
+            minimum_healthy_percent: 100,
+            maximum_percent: 200,
+            breaker: Breaker {
+                enabled: false,
+                rollback: false,
+                ..Breaker::default()
+            },
+            plan: Plan::default(),
+            grace: 0,
+            group: None,
+            alternate: None,
+            production_rules: Vec::new(),
+            test_rules: Vec::new(),
+            traffic: Traffic::default(),
+            settings: json!({}),
+            tells_version: false,
+            deployments: Vec::new(),
+            history: VecDeque::new(),
+            records: Vec::new(),
+            service_revisions: Vec::new(),
+            completed: None,
+            rolling_back: None,
+            watching: None,
+            next_deployment: 1,
+            tasks: Vec::new(),
+            stopped: VecDeque::new(),
+            events: VecDeque::new(),
+            next_event: 0,
+            due: None,
+            launch_after: Timestamp::EPOCH,
+            failures_in_a_row: 0,
+            no_room_until: None,
+            steady: false,
+            stalled: false,
+            script: None,
+        }
+    }
+
     pub(crate) fn say(&mut self, now: Timestamp, what: &str) {
         let text = format!("(service {}) {what}", self.name);
         self.note(now, text);
@@ -97,27 +180,16 @@ impl Service {
         if self.events.len() == EVENTS_KEPT {
             self.events.pop_front();
         }
-        self.events.push_back((now, text));
-    }
-
-    pub(crate) fn deployment_id(&self, number: u32) -> Option<DeploymentId> {
-        let mut all = self.deployments.iter().chain(&self.history);
-        all.find(|d| d.number == number).map(|d| d.id.clone())
+        self.next_event += 1;
+        self.events.push_back(Event {
+            number: self.next_event,
+            at: now,
+            text,
+        });
     }
 
     pub(crate) fn primary(&self) -> Option<&Deployment> {
         self.deployments.first()
-    }
-
-    /// A task of a deployment is healthy: the breaker starts counting anew (`resetOnHealthyTask`).
-    pub(crate) fn healthy_task(&mut self, deployment: u32) {
-        self.failures_in_a_row = 0;
-        self.launch_after = Timestamp::EPOCH;
-        if self.breaker.reset_on_healthy_task
-            && let Some(held) = self.deployments.iter_mut().find(|d| d.number == deployment)
-        {
-            held.failed = 0;
-        }
     }
 
     /// The fewest healthy and the most live tasks that the scheduler allows: rounded up and down (Amazon ECS API,
@@ -160,11 +232,19 @@ impl Environment {
         if service.stalled || service.status == Status::Inactive {
             return;
         }
+        if self.begin_or_go_back(k, s) {
+            return;
+        }
+        let service = &self.services[s as usize];
         let Some((number, rollout)) = service.primary().map(|d| (d.number, d.rollout.clone())) else {
             return;
         };
         // A failed deployment that nothing replaces launches nothing: it stalls.
         if rollout == RolloutState::Failed {
+            return;
+        }
+        if let Some((record, back)) = service.staged() {
+            self.reconcile_staged(k, s, record, back);
             return;
         }
         let count = self.count(s, number);
@@ -205,6 +285,12 @@ impl Environment {
         if wanted == 0 {
             return 0;
         }
+        self.start_for(k, s, number, wanted)
+    }
+
+    /// Starts so many tasks of a deployment, as far as there is room and the scheduler is not to wait.
+    pub(super) fn start_for(&mut self, k: &mut Kernel, s: u16, number: u32, wanted: u32) -> u32 {
+        let service = &self.services[s as usize];
         if service.launch_after > k.now {
             let wait = service.launch_after.as_millis() - k.now.as_millis();
             self.schedule(k, s, wait);
@@ -214,9 +300,9 @@ impl Environment {
         if start < wanted {
             self.no_room(k, s);
         }
-        let Some((revision, images)) = self.services[s as usize]
-            .primary()
-            .map(|d| (d.revision, d.images.clone()))
+        let Some((revision, images, group)) = self.services[s as usize]
+            .deployment(number)
+            .map(|d| (d.revision, d.images.clone(), d.group))
         else {
             return 0;
         };
@@ -225,7 +311,7 @@ impl Environment {
             deployment: number,
         };
         let started: Vec<u64> = (0..start)
-            .map(|_| self.launch(k, owner, revision, Images::clone(&images)))
+            .map(|_| self.launch(k, owner, revision, Images::clone(&images), group))
             .collect();
         if !started.is_empty() {
             let text = format!("has started {start} tasks: {}.", names(self, &started));
@@ -268,9 +354,6 @@ impl Environment {
         let service = &self.services[s as usize];
         let (fewest, most) = service.bounds();
         let desired = service.desired;
-        let Some(primary) = service.primary().map(|d| d.id.to_string()) else {
-            return 0;
-        };
         let mut healthy = count.healthy;
         let mut old = count.old.len() as u32;
         let live = count.live + started;
@@ -288,52 +371,62 @@ impl Environment {
         }
         let extra = (count.primary.len() as u32).saturating_sub(desired) as usize;
         going.extend(count.primary.iter().rev().take(extra));
+        self.send_off(k, s, &going)
+    }
+
+    /// The scheduler stops these tasks of a service.
+    pub(super) fn send_off(&mut self, k: &mut Kernel, s: u16, going: &[u64]) -> u32 {
+        let Some(primary) = self.services[s as usize].primary().map(|d| d.id.to_string()) else {
+            return 0;
+        };
         if going.is_empty() {
             return 0;
         }
-        let draining = going.iter().filter(|id| self.tasks[id].target.is_some()).count();
-        let text = format!(
-            "has stopped {} running tasks: {}.",
-            going.len(),
-            names(self, &going)
-        );
+        let stopped = going.len() as u32;
+        let text = format!("has stopped {stopped} running tasks: {}.", names(self, going));
         let service = &mut self.services[s as usize];
         service.steady = false;
         service.say(k.now, &text);
-        if let (Some(group), 1..) = (service.group, draining) {
+        let mut draining: Vec<(u16, u32)> = Vec::new();
+        for id in going {
+            let task = &self.tasks[id];
+            if let (Some(group), Some(_)) = (task.group, task.target) {
+                match draining.iter_mut().find(|(g, _)| *g == group) {
+                    Some((_, n)) => *n += 1,
+                    None => draining.push((group, 1)),
+                }
+            }
+        }
+        for (group, targets) in draining {
             let arn = &self.groups[group as usize].arn;
-            let text = format!("deregistered {draining} targets in (target-group {arn})");
+            let text = format!("deregistered {targets} targets in (target-group {arn})");
+            let service = &mut self.services[s as usize];
             service.say(k.now, &text);
             service.say(
                 k.now,
-                &format!("has begun draining connections on {draining} tasks."),
+                &format!("has begun draining connections on {targets} tasks."),
             );
         }
-        let stopped = going.len() as u32;
         for id in going {
-            self.stop_task(
-                k,
-                id,
-                Why::Scaling {
-                    deployment: primary.clone(),
-                },
-            );
+            let deployment = primary.clone();
+            self.stop_task(k, *id, Why::Scaling { deployment });
         }
         stopped
     }
 
     /// Nothing is left to start or stop: has the PRIMARY deployment arrived?
     fn settle(&mut self, k: &mut Kernel, s: u16, count: &Count) {
-        let service = &mut self.services[s as usize];
+        let service = &self.services[s as usize];
         if count.primary_healthy != service.desired || count.live != service.desired || count.old_serving {
             return;
         }
-        if service
+        let arriving = service
             .primary()
-            .is_some_and(|d| d.rollout == RolloutState::InProgress)
-        {
-            service.complete(k);
+            .is_some_and(|d| d.rollout == RolloutState::InProgress);
+        if arriving && !self.still_bakes(k, s) {
+            self.complete(k, s);
         }
+        let service = &mut self.services[s as usize];
         if !service.steady {
             service.steady = true;
             service.say(k.now, "has reached a steady state.");
@@ -352,7 +445,16 @@ impl Environment {
             deployment.role = DeploymentRole::Active;
         }
         let id = service.primary().map_or_else(String::new, |d| d.id.to_string());
-        for task in service.tasks.clone() {
+        let open: Vec<u32> = service
+            .records
+            .iter()
+            .filter(|r| !r.is_over())
+            .map(|r| r.number)
+            .collect();
+        for number in open {
+            self.end_record(k.now, s, number, RecordStatus::Stopped, Some(words::DELETED));
+        }
+        for task in self.services[s as usize].tasks.clone() {
             self.stop_task(
                 k,
                 task,
@@ -370,6 +472,11 @@ impl Environment {
             service.status = Status::Inactive;
             service.deployments.clear();
             service.completed = None;
+            service.rolling_back = None;
+            // "When you delete a service, Amazon ECS deletes the corresponding service deployment" (developer guide, "View
+            // service history using Amazon ECS service deployments").
+            service.records.clear();
+            service.service_revisions.clear();
         }
     }
 }

@@ -33,24 +33,27 @@ pub(crate) enum Why {
     Scaling {
         deployment: String,
     },
-    ByUser,
+    ByUser {
+        /// What the caller of `StopTask` gave as the reason.
+        reason: Option<String>,
+    },
 }
 
 impl Why {
     /// `StopCode` of Amazon ECS API, "Task".
-    fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::CannotPull { .. } => "TaskFailedToStart",
             Self::Exited { .. } | Self::OutOfMemory { .. } => "EssentialContainerExited",
             Self::ContainerUnhealthy | Self::TargetUnhealthy { .. } | Self::Scaling { .. } => {
                 "ServiceSchedulerInitiated"
             }
-            Self::ByUser => "UserInitiated",
+            Self::ByUser { .. } => "UserInitiated",
         }
     }
 
     /// The texts of Amazon ECS developer guide, "Stopped tasks error messages".
-    fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::CannotPull { message, .. } => format!("CannotPullContainerError: {message}"),
             Self::Exited { .. } | Self::OutOfMemory { .. } => "Essential container in task exited".to_owned(),
@@ -61,7 +64,9 @@ impl Why {
             Self::Scaling { deployment } => {
                 format!("Scaling activity initiated by (deployment {deployment})")
             }
-            Self::ByUser => "Task stopped by user".to_owned(),
+            Self::ByUser { reason } => reason
+                .clone()
+                .unwrap_or_else(|| "Task stopped by user".to_owned()),
         }
     }
 
@@ -71,7 +76,7 @@ impl Why {
             Self::Exited { .. } => Some(Cause::ContainerExited),
             Self::OutOfMemory { .. } => Some(Cause::OutOfMemory),
             Self::ContainerUnhealthy | Self::TargetUnhealthy { .. } => Some(Cause::HealthCheckFailed),
-            Self::ByUser => Some(Cause::TaskStopped),
+            Self::ByUser { .. } => Some(Cause::TaskStopped),
             Self::Scaling { .. } => None,
         }
     }
@@ -113,7 +118,7 @@ impl Task {
         }
     }
 
-    fn exit(&self, container: &Container, why: &Why) -> ContainerExit {
+    pub(crate) fn exit(&self, container: &Container, why: &Why) -> ContainerExit {
         let ran = self.started_at.is_some();
         let (exit_code, reason) = match why {
             Why::CannotPull {
@@ -133,9 +138,10 @@ impl Task {
             } if c == &container.name => (Some(*exit_code), None),
             // The others get a SIGTERM.
             Why::Exited { .. } | Why::OutOfMemory { .. } => (Some(143), None),
-            Why::ContainerUnhealthy | Why::TargetUnhealthy { .. } | Why::Scaling { .. } | Why::ByUser => {
-                (ran.then_some(143), None)
-            }
+            Why::ContainerUnhealthy
+            | Why::TargetUnhealthy { .. }
+            | Why::Scaling { .. }
+            | Why::ByUser { .. } => (ran.then_some(143), None),
         };
         ContainerExit {
             name: container.name.clone(),
@@ -154,6 +160,7 @@ impl Environment {
             return;
         };
         task.version += 1;
+        task.stopping_at = Some(k.now);
         let owner = task.owner;
         // A process that has ended has nothing to drain and nothing to stop.
         let dead = matches!(
@@ -171,6 +178,7 @@ impl Environment {
                 k.draw(Stream::Tasks, self.timing.stop)
             }
             _ => {
+                task.ended_at = Some(k.now);
                 task.phase = Phase::Deprovisioning;
                 task.target = None;
                 k.draw(Stream::Tasks, self.timing.deprovision)

@@ -15,7 +15,6 @@ impl Environment {
         let text = format!("registered 1 targets in (target-group {})", group.arn);
         if let Some(task) = self.tasks.get_mut(&id) {
             task.target = Some(TargetState::Initial);
-            task.group = Some(place);
             task.first_check = plus(k.now, wait);
         }
         self.services[service as usize].say(k.now, &text);
@@ -79,14 +78,6 @@ impl Environment {
         held.say(k.now, &text);
         if k.now >= plus(started, held.grace) {
             self.stop_task(k, id, why);
-        }
-    }
-
-    /// The target group that a new task of this owner is to be in.
-    pub(crate) fn group_for(&self, task: &Task) -> Option<u16> {
-        match task.owner {
-            Owner::Service { service, .. } => self.services[service as usize].group,
-            Owner::Job => None,
         }
     }
 

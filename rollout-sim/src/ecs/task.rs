@@ -49,18 +49,40 @@ pub(crate) enum Owner {
     Job,
 }
 
+/// What a caller of `RunTask` says of a task besides its definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) started_by: Option<String>,
+    pub(crate) group: Option<String>,
+    /// `overrides`, `tags` and the like, in the words of `RunTask`.
+    pub(crate) settings: serde_json::Value,
+}
+
 /// A task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) arn: TaskArn,
+    /// The index of its cluster.
+    pub(crate) cluster: u16,
     pub(crate) owner: Owner,
+    /// What `RunTask` said of it; nothing for a service's task.
+    pub(crate) run: Run,
+    /// The target group that it is to be in.
+    pub(crate) group: Option<u16>,
     pub(crate) revision: u32,
     pub(crate) images: Images,
     pub(crate) course: Course,
     pub(crate) phase: Phase,
     /// Grows when its plans change: what was planned before is void.
     pub(crate) version: u32,
+    pub(crate) created_at: Timestamp,
+    pub(crate) pull_started_at: Option<Timestamp>,
+    pub(crate) pull_stopped_at: Option<Timestamp>,
     pub(crate) started_at: Option<Timestamp>,
+    /// When it was told to stop.
+    pub(crate) stopping_at: Option<Timestamp>,
+    /// When its containers had ended.
+    pub(crate) ended_at: Option<Timestamp>,
     pub(crate) stopped_at: Option<Timestamp>,
     pub(crate) why: Option<Why>,
     /// When it begins and ends to pass health checks.
@@ -68,8 +90,6 @@ pub(crate) struct Task {
     pub(crate) bad_at: Timestamp,
     /// Its place in its service's target group, and what the group thinks of it.
     pub(crate) target: Option<TargetState>,
-    /// The target group in which it is, or was, a target.
-    pub(crate) group: Option<u16>,
     pub(crate) first_check: Timestamp,
     /// What the container's own check says; `None` without one.
     pub(crate) container_ok: Option<bool>,
@@ -101,32 +121,63 @@ impl Task {
 
 impl Environment {
     /// Launches a task. Its course is fixed here.
-    pub(crate) fn launch(&mut self, k: &mut Kernel, owner: Owner, revision: u32, images: Images) -> u64 {
+    pub(crate) fn launch(
+        &mut self,
+        k: &mut Kernel,
+        owner: Owner,
+        revision: u32,
+        images: Images,
+        group: Option<u16>,
+    ) -> u64 {
+        let cluster = match owner {
+            Owner::Service { service, .. } => self.services[service as usize].cluster,
+            Owner::Job => 0,
+        };
+        self.launch_in(k, cluster, owner, revision, images, group)
+    }
+
+    /// Launches a task in a cluster.
+    pub(crate) fn launch_in(
+        &mut self,
+        k: &mut Kernel,
+        cluster: u16,
+        owner: Owner,
+        revision: u32,
+        images: Images,
+        group: Option<u16>,
+    ) -> u64 {
         let id = k.next_task();
         let course = self.course(owner, revision, &images);
         let arn = format!(
             "arn:aws:ecs:{}:{}:task/{}/{}",
             self.region,
             self.account,
-            self.cluster,
+            self.clusters[cluster as usize].name,
             k.dice.hex(2)
         );
         let check = self.revision_at(revision).check();
         let task = Task {
             arn: TaskArn::new(arn).expect("letters, digits, `:`, `/` and `-`"),
+            cluster,
             owner,
+            run: Run::default(),
+            group,
             revision,
             images,
             course,
             phase: Phase::Provisioning,
             version: 0,
+            created_at: k.now,
+            pull_started_at: None,
+            pull_stopped_at: None,
             started_at: None,
+            stopping_at: None,
+            ended_at: None,
             stopped_at: None,
             why: None,
             ready_at: Timestamp::MAX,
             bad_at: Timestamp::MAX,
             target: None,
-            group: None,
             first_check: Timestamp::MAX,
             container_ok: match owner {
                 Owner::Service { .. } => check.map(|_| false),
@@ -187,7 +238,7 @@ impl Environment {
 
     /// Makes a task just launched one that has been running, healthy, since `since`.
     pub(crate) fn settle_task(&mut self, k: &mut Kernel, id: u64, since: Timestamp) {
-        let group = self.tasks.get(&id).and_then(|t| self.group_for(t));
+        let group = self.tasks.get(&id).and_then(|t| t.group);
         let interval = group.map_or(0, |g| self.groups[g as usize].checks.interval);
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
@@ -195,12 +246,14 @@ impl Environment {
         // What was planned for the launch is void.
         task.version += 1;
         task.phase = Phase::Running;
+        task.created_at = since;
+        task.pull_started_at = Some(since);
+        task.pull_stopped_at = Some(since);
         task.started_at = Some(since);
         task.ready_at = since;
         task.settled = true;
         task.container_ok = task.container_ok.map(|_| true);
         task.target = group.map(|_| TargetState::Healthy);
-        task.group = group;
         task.first_check = plus(k.now, k.draw(Stream::Health, Span::millis(0, interval)));
     }
 
@@ -212,6 +265,7 @@ impl Environment {
         match task.phase {
             Phase::Provisioning => {
                 task.phase = Phase::Pending;
+                task.pull_started_at = Some(k.now);
                 let wait = k.draw(Stream::Tasks, self.timing.pull);
                 self.plan_phase(k, id, wait);
             }
@@ -227,6 +281,7 @@ impl Environment {
             }
             Phase::Stopping => {
                 task.phase = Phase::Deprovisioning;
+                task.ended_at = Some(k.now);
                 let wait = k.draw(Stream::Tasks, self.timing.deprovision);
                 self.plan_phase(k, id, wait);
             }
@@ -245,15 +300,14 @@ impl Environment {
             self.stop_task(k, id, Why::CannotPull { container, message });
             return;
         }
-        let owner = task.owner;
+        let (owner, group) = (task.owner, task.group);
         let wait = k.draw(Stream::Tasks, self.timing.activate);
         if let Some(task) = self.tasks.get_mut(&id) {
             task.phase = Phase::Activating;
+            task.pull_stopped_at = Some(k.now);
         }
         self.plan_phase(k, id, wait);
-        if let Owner::Service { service, .. } = owner
-            && let Some(group) = self.services[service as usize].group
-        {
+        if let (Owner::Service { service, .. }, Some(group)) = (owner, group) {
             self.register_target(k, id, service, group);
         }
     }
@@ -294,7 +348,7 @@ impl Environment {
             self.plan_health(k, id, plus(now, self.timing.settle), Look::Settled);
         }
         if let Owner::Service { service, .. } = owner
-            && self.services[service as usize].group.is_some()
+            && self.tasks[&id].group.is_some()
         {
             let grace = self.services[service as usize].grace;
             self.plan_health(k, id, plus(now, grace), Look::Grace);

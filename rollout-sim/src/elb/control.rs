@@ -275,6 +275,73 @@ impl Environment {
         Ok(arn)
     }
 
+    /// Changes a listener: what is `None` stays.
+    pub(crate) fn modify_listener(
+        &mut self,
+        arn: &str,
+        port: Option<u16>,
+        protocol: Option<String>,
+        certificates: Option<Vec<String>>,
+        action: Option<Action>,
+    ) -> Result<(), Refused> {
+        let balancer = self.balancer_of(arn).ok_or(Refused::NoListener)?;
+        if port.is_some_and(|port| balancer.listeners.iter().any(|l| l.arn != arn && l.port == port)) {
+            return Err(Refused::Duplicate {
+                code: "DuplicateListener",
+                message: "A listener already exists on this port for this load balancer".to_owned(),
+            });
+        }
+        if let Some(action) = &action {
+            self.check_action(&balancer.arn, action)?;
+        }
+        let held = self.listener_mut(arn)?;
+        held.port = port.unwrap_or(held.port);
+        if let Some(protocol) = protocol {
+            held.protocol = protocol;
+        }
+        if let Some(certificates) = certificates {
+            held.certificates = certificates;
+        }
+        if let (Some(action), Some(default)) = (action, held.rules.last_mut()) {
+            default.action = action;
+        }
+        Ok(())
+    }
+
+    /// Gives rules of one listener other priorities, all at once.
+    pub(crate) fn set_priorities(&mut self, wanted: &[(String, u32)]) -> Result<(), Refused> {
+        let (first, _) = wanted.first().ok_or(Refused::NoRule)?;
+        let holds = |l: &Listener| l.rules.iter().any(|r| r.arn == *first);
+        let listeners = self.balancers.iter_mut().flat_map(|b| &mut b.listeners);
+        let listener = listeners.into_iter().find(|l| holds(l)).ok_or(Refused::NoRule)?;
+        let mut rules = listener.rules.clone();
+        for (arn, priority) in wanted {
+            let rule = rules.iter_mut().find(|r| r.arn == *arn).ok_or(Refused::NoRule)?;
+            if rule.priority == Priority::Default {
+                return Err(Refused::NotPermitted(format!(
+                    "Default rule '{arn}' cannot have another priority"
+                )));
+            }
+            if !(1..=LAST_PRIORITY).contains(priority) {
+                let text = format!("Rule priority '{priority}' must be between 1 and {LAST_PRIORITY}");
+                return Err(Refused::Invalid(text));
+            }
+            rule.priority = Priority::At(*priority);
+        }
+        rules.sort_by_key(|r| r.priority);
+        let twice = rules
+            .windows(2)
+            .find_map(|pair| match (pair[0].priority, pair[1].priority) {
+                (Priority::At(a), Priority::At(b)) if a == b => Some(a),
+                _ => None,
+            });
+        if let Some(priority) = twice {
+            return Err(Refused::PriorityInUse(priority));
+        }
+        listener.rules = rules;
+        Ok(())
+    }
+
     /// Deletes a listener with its rules.
     pub(crate) fn delete_listener(&mut self, arn: &str) -> Result<(), Refused> {
         self.listener(arn).ok_or(Refused::NoListener)?;

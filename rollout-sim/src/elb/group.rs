@@ -55,19 +55,6 @@ impl Default for Probe {
     }
 }
 
-impl Probe {
-    /// Whether a status code passes.
-    pub(crate) fn expects(&self, status: u16) -> bool {
-        self.matcher.split(',').any(|part| {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let number = |text: &str| text.trim().parse::<u16>().ok();
-            number(first)
-                .zip(number(last))
-                .is_some_and(|(a, b)| (a..=b).contains(&status))
-        })
-    }
-}
-
 /// How a target fails its checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Failure {

@@ -432,16 +432,6 @@ fn what_aws_refuses_is_refused() {
 }
 
 #[test]
-fn a_matcher_lists_codes_and_ranges() {
-    let probe = Probe {
-        matcher: "200,204-206".to_owned(),
-        ..Probe::default()
-    };
-    let passing: Vec<u16> = (199..300).filter(|status| probe.expects(*status)).collect();
-    assert_eq!(passing, [200, 204, 205, 206]);
-}
-
-#[test]
 fn requests_follow_the_weights() {
     let mut world = shop();
     let name = crate::builder::name_of_balancer("main", "prod", "eu-central-1");

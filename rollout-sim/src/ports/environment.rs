@@ -104,7 +104,8 @@ impl Environment for Port {
         let operation = Operation::EnsureRevision;
         let family = spec.template["family"].as_str().unwrap_or_default();
         self.call(ctx, operation, family, |world| {
-            let ensured = world.environments[self.target as usize].ensure_revision(spec);
+            let now = world.kernel.now;
+            let ensured = world.environments[self.target as usize].ensure_revision(now, spec);
             let (arn, ensured) = ensured.map_err(|text| {
                 Error::new(
                     ErrorKind::InvalidRequest,

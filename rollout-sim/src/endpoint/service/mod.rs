@@ -8,6 +8,7 @@
 //! are `Timestamp` and `Moment`, lists are `Document::list`, or `Document::items("ResourceRecord", ..)` where XML names the
 //! items otherwise than `member`. Lists in pages use [`page`](super::call::page).
 
+pub(crate) mod elbv2;
 pub(crate) mod sts;
 
 use super::call::Call;
@@ -93,7 +94,7 @@ impl Service {
 }
 
 /// All of them.
-pub(crate) static SERVICES: &[&Service] = &[&sts::SERVICE];
+pub(crate) static SERVICES: &[&Service] = &[&elbv2::SERVICE, &sts::SERVICE];
 
 #[cfg(test)]
 mod tests {

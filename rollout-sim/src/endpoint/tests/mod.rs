@@ -1,5 +1,6 @@
 //! Requests in, answers out, byte by byte where it matters.
 
+mod elbv2;
 mod frame;
 mod serve;
 mod web;
