@@ -77,6 +77,8 @@
     )
 )]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod context;
 pub mod dns;
 pub mod driver;

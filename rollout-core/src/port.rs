@@ -171,7 +171,7 @@ impl core::fmt::Debug for Ports {
 /// Time, for the driver.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// Now, by the wall clock.
+    /// Now, by the wall clock. A later question has no earlier answer, unless the system's clock was set back in between.
     fn now(&self) -> Timestamp;
 
     /// Returns at `moment` or soon after. It must be safe to drop before it returns.

@@ -103,6 +103,18 @@ impl Registry {
         held.is_some_and(|r| r.manifests.contains_key(digest))
     }
 
+    /// A manifest, byte for byte.
+    pub(crate) fn bytes(&self, repository: &RepositoryName, digest: &ImageDigest) -> Option<&[u8]> {
+        let manifest = self.repositories.get(repository)?.manifests.get(digest)?;
+        Some(manifest.bytes.as_bytes())
+    }
+
+    /// Every manifest of a repository.
+    pub(crate) fn digests(&self, repository: &RepositoryName) -> impl Iterator<Item = &ImageDigest> {
+        let held = self.repositories.get(repository);
+        held.into_iter().flat_map(|held| held.manifests.keys())
+    }
+
     /// Removes a manifest, as a lifecycle rule does.
     pub(crate) fn expire(&mut self, repository: &RepositoryName, digest: &ImageDigest) {
         if let Some(held) = self.repositories.get_mut(repository) {

@@ -53,8 +53,9 @@ pub(crate) struct Visit {
 }
 
 impl World {
-    /// The load balancer with this DNS name, in lower case.
+    /// The load balancer with this DNS name, in lower case; `dualstack.` before it names the same.
     pub(crate) fn balancer(&self, name: &str) -> Option<(&Environment, &LoadBalancer)> {
+        let name = name.strip_prefix("dualstack.").unwrap_or(name);
         self.environments.iter().find_map(|env| {
             let found = env.balancers.iter().find(|b| b.dns_name.normalised() == name)?;
             Some((env, found))
@@ -103,6 +104,60 @@ impl World {
             }
             RecordData::Values { .. } => None,
         })
+    }
+
+    /// What one server of a zone answers to a question: the values of a record, of what its alias leads to within the zone, or
+    /// the addresses of a load balancer. A name with a CNAME answers with that, whatever is asked. `None` without an answer.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn told(
+        &self,
+        zone: usize,
+        server: usize,
+        key: &RecordKey,
+        ticket: u64,
+    ) -> Option<Vec<String>> {
+        let (now, held) = (self.kernel.now, &self.zones[zone]);
+        let mut key = key.clone();
+        for _ in 0..CHAIN {
+            let cname = RecordKey {
+                record_type: RecordType::Cname,
+                ..key.clone()
+            };
+            let found = held.resolve(now, server, &key, ticket);
+            let found = found.or_else(|| held.resolve(now, server, &cname, ticket))?;
+            match &found.data {
+                RecordData::Values { values, .. } => return Some(values.clone()),
+                RecordData::Alias { target, .. } => {
+                    let addresses = self.addresses(target.as_str());
+                    if !addresses.is_empty() {
+                        return (key.record_type == RecordType::A)
+                            .then(|| addresses.iter().map(ToString::to_string).collect());
+                    }
+                    key.name = target.clone();
+                }
+            }
+        }
+        None
+    }
+
+    /// The addresses of a load balancer, by its DNS name; none for any other name. They are of the block for tests of networks
+    /// (RFC 2544) and follow from the name alone.
+    #[must_use]
+    pub fn addresses(&self, name: &str) -> Vec<std::net::Ipv4Addr> {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let Some((_, balancer)) = self.balancer(&name) else {
+            return Vec::new();
+        };
+        let name = balancer.dns_name.normalised();
+        let hash = name
+            .bytes()
+            .fold(5_381_u32, |h, b| h.wrapping_mul(33) ^ u32::from(b));
+        (0..3_u32)
+            .map(|zone| {
+                let host = hash.wrapping_add(zone.wrapping_mul(0x5555)) & 0x1_ffff;
+                std::net::Ipv4Addr::from(u32::from_be_bytes([198, 18, 0, 0]) | host)
+            })
+            .collect()
     }
 
     /// The status code of an answer to a plain request; `None` when the name leads nowhere.

@@ -68,14 +68,14 @@ mod behaviour;
 mod builder;
 mod clock;
 #[cfg_attr(
-    not(any(test, feature = "endpoint")),
+    not(feature = "endpoint"),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod dns;
 mod ecr;
 mod ecs;
 #[cfg_attr(
-    not(any(test, feature = "endpoint")),
+    not(feature = "endpoint"),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod elb;
@@ -85,6 +85,7 @@ mod faults;
 mod http;
 mod incident;
 mod kernel;
+mod look;
 mod ports;
 mod rng;
 mod storefront;

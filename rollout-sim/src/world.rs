@@ -40,6 +40,12 @@ pub enum Unknown {
     /// There is no such load balancer.
     #[error("there is no load balancer {0}")]
     LoadBalancer(String),
+    /// There is no such target group.
+    #[error("there is no target group {0}")]
+    TargetGroup(String),
+    /// The cloud refuses it, in these words.
+    #[error("it is refused: {0}")]
+    Refused(String),
     /// There is no such rule of a listener.
     #[error("there is no rule {0}")]
     Rule(String),
@@ -337,6 +343,24 @@ impl World {
             .iter()
             .map(|(g, w)| (env.groups[*g as usize].arn.clone(), *w));
         Ok(named.collect())
+    }
+
+    /// Lets a rule forward to target groups, by ARN, with these weights, as `ModifyRule` does.
+    ///
+    /// # Errors
+    /// [`Unknown`] when there is no such rule or target group, or Elastic Load Balancing would refuse the weights.
+    pub fn set_weights(&mut self, environment: &str, rule: &str, to: &[(&str, u32)]) -> Result<(), Unknown> {
+        let env = self.env_mut(environment)?;
+        let mut weights = Vec::new();
+        for (arn, weight) in to {
+            let group = env.group_index(arn);
+            weights.push((
+                group.ok_or_else(|| Unknown::TargetGroup((*arn).to_owned()))?,
+                *weight,
+            ));
+        }
+        env.set_weights(rule, &weights)
+            .map_err(|refused| Unknown::Refused(refused.to_string()))
     }
 
     /// Lets the machines behind a load balancer pass all checks from now on, or fail them.

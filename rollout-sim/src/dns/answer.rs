@@ -2,6 +2,7 @@
 
 use rollout_core::dns::{Record, RecordData, RecordKey, RecordType};
 use rollout_core::id::DomainName;
+use rollout_core::time::Timestamp;
 
 use super::set::{Failover, RecordSet};
 use super::{SERVERS, Zone, set};
@@ -132,12 +133,23 @@ impl Zone {
         missing.map(RecordSet::from).collect()
     }
 
-    /// A page of its records from a place on, and the place of the next page.
+    /// Whether a server knows the name, or one below it.
+    pub(crate) fn knows_name(&self, now: Timestamp, server: usize, name: &DomainName) -> bool {
+        let below = |other: &DomainName| set::holds(name, other);
+        let own = name.same_as(&self.name);
+        // A record that is on its way out, too: ask for each key that there is or was.
+        own || self
+            .keys()
+            .iter()
+            .any(|key| below(&key.name) && !self.sets_at(now, server, key).is_empty())
+    }
+
+    /// A page of its records from a place on, the first record of the next page, and how many records there are.
     pub(crate) fn list(
         &self,
         from: Option<&(String, String, String)>,
         most: usize,
-    ) -> (Vec<RecordSet>, Option<RecordSet>) {
+    ) -> (Vec<RecordSet>, Option<RecordSet>, usize) {
         let at = |s: &RecordSet| {
             let key = s.key();
             place(
@@ -148,6 +160,7 @@ impl Zone {
         };
         let mut all: Vec<RecordSet> = self.sets().iter().cloned().chain(self.own_records()).collect();
         all.sort_by_cached_key(at);
+        let count = all.len();
         let mut page: Vec<RecordSet> = all
             .into_iter()
             .filter(|s| from.is_none_or(|f| at(s) >= *f))
@@ -155,6 +168,6 @@ impl Zone {
         let most = most.clamp(1, PAGE);
         let next = page.get(most).cloned();
         page.truncate(most);
-        (page, next)
+        (page, next, count)
     }
 }

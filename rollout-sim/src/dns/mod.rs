@@ -47,6 +47,7 @@ impl Default for Spread {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Accepted {
     id: ChangeId,
+    at: Timestamp,
     /// When each server has it.
     servers: [Timestamp; SERVERS],
     in_sync_at: Timestamp,
@@ -195,6 +196,7 @@ impl Zone {
         let in_sync_at = plus(last, k.draw(Stream::Dns, self.spread.report));
         self.changes.push(Accepted {
             id: id.clone(),
+            at: k.now,
             servers,
             in_sync_at,
             before,
@@ -209,6 +211,18 @@ impl Zone {
         } else {
             Propagation::InSync
         })
+    }
+
+    /// When a change was accepted; `None` for one that this zone does not know.
+    pub(crate) fn submitted_at(&self, id: &ChangeId) -> Option<Timestamp> {
+        let found = self.changes.iter().find(|c| &c.id == id);
+        found.map(|c| c.at)
+    }
+
+    /// The names and types that there are, or were before a change.
+    fn keys(&self) -> Vec<&RecordKey> {
+        let gone = self.changes.iter().flat_map(|c| &c.before).map(|(key, _)| key);
+        self.sets.iter().map(RecordSet::key).chain(gone).collect()
     }
 
     /// The records of a name and type that one authoritative server has now.

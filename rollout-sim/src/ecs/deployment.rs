@@ -185,28 +185,35 @@ impl Service {
         self.failures_in_a_row = 0;
         self.launch_after = Timestamp::EPOCH;
     }
-
-    /// The target group that the tasks of the next deployment go to, and who keeps production traffic meanwhile.
-    fn place(&self) -> (Option<u16>, Option<u32>) {
-        let listed = |number: &u32| self.deployments.iter().any(|d| d.number == *number);
-        let completed = self.completed.as_ref().map(|t| t.deployment.number);
-        let carrier = self.traffic.carrier().filter(listed);
-        let blue = completed.filter(listed).or(carrier);
-        let present = blue
-            .and_then(|number| self.group_of_deployment(number))
-            .or(self.group);
-        let group = match self.alternate {
-            Some(alternate) if self.plan.is_staged() && blue.is_some() && present != Some(alternate) => {
-                Some(alternate)
-            }
-            Some(_) if self.plan.is_staged() && blue.is_some() => self.group,
-            _ => present,
-        };
-        (group, blue)
-    }
 }
 
 impl Environment {
+    /// The target group that the tasks of the next deployment go to, and who keeps production traffic meanwhile: what
+    /// completed last if all of its tasks are there, else what carries most.
+    fn place(&self, s: u16) -> (Option<u16>, Option<u32>) {
+        let service = &self.services[s as usize];
+        let listed = |number: &u32| service.deployments.iter().any(|d| d.number == *number);
+        let whole = |number: &u32| {
+            let tasks = service.tasks.iter().map(|id| &self.tasks[id]);
+            let of = tasks.filter(|t| t.is_healthy() && t.is_of(s, *number)).count();
+            of as u32 >= service.desired
+        };
+        let completed = service.completed.as_ref().map(|t| t.deployment.number);
+        let completed = completed.filter(listed);
+        let carrier = service.traffic.carrier().filter(listed);
+        let blue = completed.filter(whole).or(carrier).or(completed);
+        let present = blue
+            .and_then(|number| service.group_of_deployment(number))
+            .or(service.group);
+        let group = match service.alternate {
+            Some(_) if !service.plan.is_staged() || blue.is_none() => present,
+            Some(alternate) if present == Some(alternate) => service.group,
+            Some(alternate) => Some(alternate),
+            None => present,
+        };
+        (group, blue)
+    }
+
     /// The PRIMARY deployment has arrived. Older ones leave the list.
     pub(crate) fn complete(&mut self, k: &mut Kernel, s: u16) {
         let service = &mut self.services[s as usize];
@@ -273,7 +280,8 @@ impl Environment {
         let Some(record) = service.record(number) else {
             return;
         };
-        if record.plan.is_staged() || !service.traffic.is_empty() {
+        // A deployment in stages that finds traffic somewhere reconciles first.
+        if record.plan.is_staged() == service.traffic.is_empty() {
             let holder = record.blue.unwrap_or(number);
             // A rule that is gone shows when the deployment begins to move.
             let _: Result<_, _> = self.shift_production(s, None, holder, ALL);
@@ -289,6 +297,7 @@ impl Environment {
         revision: u32,
         images: Images,
     ) -> Deployment {
+        let (group, blue) = self.place(s);
         let service = &mut self.services[s as usize];
         let number = service.next_deployment;
         service.next_deployment += 1;
@@ -307,7 +316,6 @@ impl Environment {
             service.name
         );
         let arn = ServiceDeploymentArn::new(arn).expect("printable");
-        let (group, blue) = service.place();
         let running = |number: &u32| {
             let mut tasks = service.tasks.iter().map(|id| &self.tasks[id]);
             tasks.any(|t| {

@@ -17,7 +17,6 @@ mod health;
 pub(crate) mod job;
 pub(crate) mod observe;
 #[cfg(any(test, feature = "endpoint"))]
-#[cfg_attr(not(test), expect(dead_code, reason = "the endpoint is to call them"))]
 pub(crate) mod operate;
 pub(crate) mod plan;
 pub(crate) mod record;

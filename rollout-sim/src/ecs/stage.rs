@@ -129,7 +129,7 @@ impl Environment {
     fn thin(&mut self, k: &mut Kernel, s: u16, sets: &[Set]) {
         let desired = self.services[s as usize].desired;
         let keeper = sets.iter().skip(1).find(|set| matches!(set.want, Want::Keep(_)));
-        let safe = keeper.is_none_or(|blue| blue.is_complete(desired));
+        let safe = keeper.is_none_or(|blue| blue.is_complete(desired) && self.carries(s, blue.number));
         let mut going = Vec::new();
         for set in sets {
             match set.want {
@@ -170,6 +170,9 @@ impl Environment {
                 self.schedule(k, s, wait);
                 return;
             }
+            if stage == LifecycleStage::ReconcileService {
+                self.gather(k, s, sets);
+            }
             if !self.has_arrived(s, stage, sets) || !self.hooks_done(k, s, number) {
                 return;
             }
@@ -185,6 +188,25 @@ impl Environment {
         }
     }
 
+    /// Brings all traffic to the set that keeps it, as soon as that one is whole.
+    fn gather(&mut self, k: &mut Kernel, s: u16, sets: &[Set]) {
+        let service = &self.services[s as usize];
+        let keeper = sets.iter().skip(1).find(|set| matches!(set.want, Want::Keep(_)));
+        let Some(keeper) = keeper.filter(|set| set.is_complete(service.desired)) else {
+            return;
+        };
+        let number = keeper.number;
+        let held = |share: Option<u16>| share == Some(ALL);
+        if held(service.traffic.production_of(number)) && held(service.traffic.test_of(number)) {
+            return;
+        }
+        let shifted = self.shift_production(s, None, number, ALL);
+        let shifted = shifted.and_then(|()| self.shift_test(s, number));
+        if !self.is_lost(k, s, false, shifted) {
+            self.look_again(k, s);
+        }
+    }
+
     /// Whether the tasks are as a stage wants them.
     fn has_arrived(&self, s: u16, stage: LifecycleStage, sets: &[Set]) -> bool {
         let desired = self.services[s as usize].desired;
@@ -194,21 +216,28 @@ impl Environment {
         match stage {
             LifecycleStage::ReconcileService => others.iter().all(|set| match set.want {
                 Want::Gone => set.placed.is_empty(),
-                Want::Keep(_) | Want::Leave => set.is_complete(desired),
+                Want::Keep(_) | Want::Leave => set.is_complete(desired) && self.carries(s, set.number),
             }),
-            LifecycleStage::ScaleUp => front.is_complete(desired),
+            // Traffic moves to a whole set only. A set may have lost a task since it was whole.
+            LifecycleStage::ScaleUp
+            | LifecycleStage::PostScaleUp
+            | LifecycleStage::PreProductionTrafficShift => front.is_complete(desired),
             LifecycleStage::CleanUp => {
                 front.is_complete(desired) && others.iter().all(|set| !set.serving && set.placed.is_empty())
             }
             LifecycleStage::PreScaleUp
-            | LifecycleStage::PostScaleUp
             | LifecycleStage::TestTrafficShift
             | LifecycleStage::PostTestTrafficShift
-            | LifecycleStage::PreProductionTrafficShift
             | LifecycleStage::ProductionTrafficShift
             | LifecycleStage::PostProductionTrafficShift
             | LifecycleStage::BakeTime => true,
         }
+    }
+
+    /// Whether all of production goes to a deployment, where ECS moves traffic.
+    fn carries(&self, s: u16, number: u32) -> bool {
+        let traffic = &self.services[s as usize].traffic;
+        traffic.is_empty() || traffic.production_of(number) == Some(ALL)
     }
 
     fn next_forward(&self, s: u16, record: &Record, sets: &[Set]) -> Option<LifecycleStage> {
@@ -218,10 +247,9 @@ impl Environment {
             TestTrafficShift,
         };
         let share = self.services[s as usize].traffic.production_of(record.number);
-        let several = sets
-            .iter()
-            .skip(1)
-            .any(|set| set.want == Want::Gone && !set.placed.is_empty());
+        let apart = |set: &Set| set.want == Want::Gone && !set.placed.is_empty();
+        let holder = record.blue.unwrap_or(record.number);
+        let several = sets.iter().skip(1).any(apart) || !self.carries(s, holder);
         Some(match record.stage {
             None if several => ReconcileService,
             None | Some(ReconcileService) => PreScaleUp,

@@ -97,6 +97,11 @@ pub(crate) struct Task {
 }
 
 impl Task {
+    /// Whether a deployment of a service started it.
+    pub(crate) fn is_of(&self, service: u16, deployment: u32) -> bool {
+        self.owner == Owner::Service { service, deployment }
+    }
+
     /// Whether it counts as one of its service's tasks: not on its way out.
     pub(crate) fn is_placed(&self) -> bool {
         self.phase <= Phase::Running && self.why.is_none()

@@ -437,9 +437,16 @@ fn requests_follow_the_weights() {
     let name = crate::builder::name_of_balancer("main", "prod", "eu-central-1");
     let (_, env) = split(&mut world);
     let (blue, machines) = (group(env, "prod-api"), group(env, "prod-main"));
-    let at = rule(env, 0, "/api/x").arn;
-    env.set_weights(&at, &[(blue, 75), (machines, 25)])
+    let (a, b) = (
+        env.groups[blue as usize].arn.clone(),
+        env.groups[machines as usize].arn.clone(),
+    );
+    let at = world.rule("prod", "main", 80, "/api/x").expect("described");
+    world
+        .set_weights("prod", &at, &[(&a, 75), (&b, 25)])
         .expect("both exist");
+    assert_eq!(world.weights("prod", &at), Ok(vec![(a.clone(), 75), (b, 25)]));
+    assert!(world.set_weights("prod", &at, &[(&a, 1_000)]).is_err());
     let answers = (0..400).filter(|_| {
         let group = world.serving_group(&name, "/api/x");
         group == Some(blue)

@@ -9,7 +9,6 @@ use rollout_core::probe::{ProbeTarget, Sample, SampleRequest, Verdict};
 
 use super::Port;
 use crate::alarm::AlarmState;
-use crate::elb::TargetState;
 use crate::faults::Operation;
 use crate::world::World;
 
@@ -23,10 +22,7 @@ impl World {
             return Err(Error::new(ErrorKind::NotFound, SOURCE, text));
         };
         let states = env.target_states(now, group);
-        let healthy = states
-            .iter()
-            .find(|(s, _)| *s == TargetState::Healthy)
-            .map_or(0, |(_, n)| *n);
+        let healthy = env.healthy(now, group);
         let counts: Vec<String> = states.iter().map(|(s, n)| format!("{n} {}", s.name())).collect();
         let detail = if counts.is_empty() {
             "no target".to_owned()

@@ -146,7 +146,7 @@ fn a_list_is_in_the_order_of_reversed_labels_and_comes_in_pages() {
     let mut names = Vec::new();
     let mut from = None;
     loop {
-        let (page, next) = zone.list(from.as_ref(), 2);
+        let (page, next, _) = zone.list(from.as_ref(), 2);
         assert!(page.len() <= 2);
         for set in page {
             let id = set.key().set_identifier.clone().unwrap_or_default();
@@ -181,7 +181,7 @@ fn a_list_is_in_the_order_of_reversed_labels_and_comes_in_pages() {
         ]
     );
     let from = place("a.example.com", "TXT", None);
-    let (page, _) = zone.list(Some(&from), 300);
+    let (page, ..) = zone.list(Some(&from), 300);
     assert_eq!(page[0].key().record_type, Txt);
 }
 

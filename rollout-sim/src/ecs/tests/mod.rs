@@ -1,5 +1,8 @@
+mod alarms;
 mod failing;
+mod laws;
 mod rolling;
+mod staged;
 
 use rollout_core::service::{RolloutState, ServiceObservation, StoppedTask};
 

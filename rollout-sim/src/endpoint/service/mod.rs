@@ -8,7 +8,9 @@
 //! are `Timestamp` and `Moment`, lists are `Document::list`, or `Document::items("ResourceRecord", ..)` where XML names the
 //! items otherwise than `member`. Lists in pages use [`page`](super::call::page).
 
+pub(crate) mod ecs;
 pub(crate) mod elbv2;
+pub(crate) mod route53;
 pub(crate) mod sts;
 
 use super::call::Call;
@@ -94,7 +96,13 @@ impl Service {
 }
 
 /// All of them.
-pub(crate) static SERVICES: &[&Service] = &[&elbv2::SERVICE, &sts::SERVICE];
+#[rustfmt::skip] // one a line
+pub(crate) static SERVICES: &[&Service] = &[
+    &ecs::SERVICE,
+    &elbv2::SERVICE,
+    &route53::SERVICE,
+    &sts::SERVICE,
+];
 
 #[cfg(test)]
 mod tests {

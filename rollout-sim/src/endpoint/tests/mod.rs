@@ -1,7 +1,9 @@
 //! Requests in, answers out, byte by byte where it matters.
 
+mod ecs;
 mod elbv2;
 mod frame;
+mod route53;
 mod serve;
 mod web;
 mod wire;

@@ -190,7 +190,7 @@ fn attributes_out(group: &TargetGroup) -> Document {
     let delay = (group.deregistration_delay / 1_000).to_string();
     let others = ATTRIBUTES.iter().map(|(key, value)| {
         let set = group.attributes.get(*key);
-        (*key, set.map_or((*value).to_owned(), Clone::clone))
+        (*key, set.cloned().unwrap_or_else(|| (*value).to_owned()))
     });
     let all = core::iter::once((DELAY, delay)).chain(others);
     Document::list(all.map(|(key, value)| map! { "Key": key, "Value": value }))

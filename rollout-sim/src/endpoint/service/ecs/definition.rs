@@ -1,0 +1,187 @@
+//! Task definitions. They belong to account and region, so that environments that share both share them.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Paged, invalid, view};
+use crate::endpoint::call::Call;
+use crate::endpoint::document::{Document, map};
+use crate::endpoint::refusal::Refusal;
+use crate::endpoint::service::{Answer, Operation};
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation::write("DeregisterTaskDefinition", deregister),
+    Operation::read("DescribeTaskDefinition", describe),
+    Operation::read("ListTaskDefinitionFamilies", list_families),
+    Operation::read("ListTaskDefinitions", list),
+    Operation::write("RegisterTaskDefinition", register),
+];
+
+impl Call<'_> {
+    /// Gives each environment of the account and region the revisions of the others, under their own numbers. Where two
+    /// were described with a revision of the same name, each keeps its own.
+    pub(super) fn share_definitions(&mut self) {
+        let here = &self.place.environments;
+        if here.len() < 2 {
+            return;
+        }
+        for from in here {
+            let all = self.world.environments[usize::from(*from)].revisions.clone();
+            for to in here.iter().filter(|to| *to != from) {
+                let held = &mut self.world.environments[usize::from(*to)].revisions;
+                for revision in &all {
+                    if !held.iter().any(|r| r.arn == revision.arn) {
+                        held.push(revision.clone());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn register(call: &mut Call<'_>) -> Answer {
+    let mut content: Value = call.input()?;
+    let home = call.home()?;
+    call.share_definitions();
+    let now = call.now();
+    // An empty list of tags is none.
+    if let Some(members) = content.as_object_mut()
+        && members
+            .get("tags")
+            .and_then(Value::as_array)
+            .is_some_and(Vec::is_empty)
+    {
+        members.remove("tags");
+    }
+    let tags = content.get("tags").map(Document::from);
+    let mut answer = Document::Null;
+    for index in call.place.environments.clone() {
+        let (_, env) = call.at(index);
+        let registered = env.register_task_definition(now, content.clone())?;
+        if index == home {
+            answer = view(&registered);
+        }
+    }
+    call.changed();
+    Ok(map! { "taskDefinition": answer, "tags": tags })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct One {
+    task_definition: String,
+    #[serde(default)]
+    include: Vec<String>,
+}
+
+fn describe(call: &mut Call<'_>) -> Answer {
+    let input: One = call.input()?;
+    let missing = || Refusal::client("ClientException", "Unable to describe task definition.");
+    let mut found = None;
+    for env in call.environments() {
+        if let Ok(one) = env.describe_task_definition(&input.task_definition) {
+            found = Some(one);
+            break;
+        }
+    }
+    let (definition, tags) = found.ok_or_else(missing)?;
+    let tags = input
+        .include
+        .iter()
+        .any(|word| word == "TAGS")
+        .then(|| match tags {
+            Value::Null => Document::list(Vec::<Document>::new()),
+            tags => Document::from(tags),
+        });
+    Ok(map! { "taskDefinition": view(&definition), "tags": tags })
+}
+
+fn deregister(call: &mut Call<'_>) -> Answer {
+    let input: One = call.input()?;
+    call.share_definitions();
+    let now = call.now();
+    let (mut answer, mut refused) = (None, None);
+    for index in call.place.environments.clone() {
+        let (_, env) = call.at(index);
+        let active = env
+            .find_definition(&input.task_definition)
+            .is_some_and(|(_, r)| r.active);
+        match env.deregister_task_definition(now, &input.task_definition) {
+            Ok(view) => {
+                answer.get_or_insert(view);
+                if active {
+                    call.changed();
+                }
+            }
+            Err(why) => refused = Some(why),
+        }
+    }
+    match (answer, refused) {
+        (Some(answer), _) => Ok(map! { "taskDefinition": view(&answer) }),
+        (None, Some(why)) => Err(why.into()),
+        (None, None) => Err(Refusal::client(
+            "ClientException",
+            "Unable to describe task definition.",
+        )),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct List {
+    family_prefix: Option<String>,
+    status: Option<String>,
+    sort: Option<String>,
+}
+
+/// The family and the number in the ARN of a revision.
+fn order(arn: &str) -> (String, u32) {
+    let (family, number) = super::short(arn).rsplit_once(':').unwrap_or((arn, "0"));
+    (family.to_owned(), number.parse().unwrap_or(0))
+}
+
+fn list(call: &mut Call<'_>) -> Answer {
+    let (input, paged): (List, Paged) = (call.input()?, call.input()?);
+    let active = match input.status.as_deref().unwrap_or("ACTIVE") {
+        "ACTIVE" => true,
+        "INACTIVE" => false,
+        // Definitions are never deleted here.
+        "DELETE_IN_PROGRESS" => return paged.page("taskDefinitionArns", &Vec::<String>::new(), 100),
+        _ => return Err(invalid("status must be ACTIVE, INACTIVE or DELETE_IN_PROGRESS.")),
+    };
+    let family = input.family_prefix.as_deref();
+    let lists = call
+        .environments()
+        .map(|e| e.list_task_definitions(family, active));
+    let mut all: Vec<String> = lists.flatten().collect();
+    all.sort_by_cached_key(|arn| order(arn));
+    all.dedup();
+    if input.sort.as_deref() == Some("DESC") {
+        all.reverse();
+    }
+    paged.page("taskDefinitionArns", &all, 100)
+}
+
+fn list_families(call: &mut Call<'_>) -> Answer {
+    let (input, paged): (List, Paged) = (call.input()?, call.input()?);
+    let prefix = input.family_prefix.unwrap_or_default();
+    let wanted: &[bool] = match input.status.as_deref().unwrap_or("ALL") {
+        "ACTIVE" => &[true],
+        "INACTIVE" => &[false],
+        "ALL" => &[true, false],
+        _ => return Err(invalid("status must be ACTIVE, INACTIVE or ALL.")),
+    };
+    let families = |active: bool| -> Vec<String> {
+        let lists = call
+            .environments()
+            .flat_map(|e| e.list_task_definitions(None, active));
+        lists.map(|arn| order(&arn).0).collect()
+    };
+    let live = families(true);
+    let mut all: Vec<String> = wanted.iter().flat_map(|active| families(*active)).collect();
+    // A family is INACTIVE when no revision of it is ACTIVE.
+    all.retain(|f| f.starts_with(&prefix) && (wanted != [false] || !live.contains(f)));
+    all.sort_unstable();
+    all.dedup();
+    paged.page("families", &all, 100)
+}
