@@ -231,6 +231,8 @@ pub(crate) struct Completions {
 pub(crate) enum SimCommand {
     /// Serve the simulated cloud as an AWS endpoint on 127.0.0.1, for the AWS CLI, SDKs and other tools.
     Serve(Serve),
+    /// List the operations of AWS that it models.
+    Operations,
 }
 
 /// `rollout sim serve`.

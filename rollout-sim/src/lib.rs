@@ -72,6 +72,10 @@ mod clock;
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod dns;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
 mod ecr;
 mod ecs;
 #[cfg_attr(
@@ -85,6 +89,8 @@ mod faults;
 mod http;
 mod incident;
 mod kernel;
+#[cfg(feature = "endpoint")]
+mod logs;
 mod look;
 mod ports;
 mod rng;
@@ -101,7 +107,8 @@ pub use builder::{
 pub use clock::SimCloud;
 pub use dns::Spread;
 pub use dns::resolver::STRETCHING_PER_10_000;
-pub use ecs::deployment::{Breaker, Threshold};
+pub use ecr::Finding;
+pub use ecs::breaker::{Breaker, Threshold};
 pub use ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Strategy};
 pub use ecs::{Launch, Timing};
 pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};

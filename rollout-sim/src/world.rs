@@ -13,6 +13,7 @@ use crate::behaviour::Behaviour;
 use crate::builder::{WorldBuilder, name_of_balancer};
 use crate::dns::Zone;
 use crate::dns::health::HealthCheck;
+use crate::ecr::Finding;
 use crate::ecs::Environment;
 use crate::elb::{Failure, Request};
 use crate::faults::{Calls, Fault};
@@ -173,6 +174,7 @@ impl World {
             Happening::Watch { env, service } => all[env as usize].watch(k, service),
             Happening::Alarm { env, alarm } => all[env as usize].evaluate_alarm(k, alarm),
             Happening::Incident { index } => self.strike(index),
+            Happening::Lifecycle { env } => all[env as usize].expire_images(k),
             Happening::HealthCheck { index } => self.check_endpoint(index),
         }
     }
@@ -234,8 +236,9 @@ impl World {
         content: &str,
     ) -> Result<ImageDigest, Unknown> {
         let (repository, tag) = (RepositoryName::new(repository)?, ImageTag::new(tag)?);
+        let now = self.now();
         let env = self.env_mut(environment)?;
-        let digest = env.registry.push(&repository, content);
+        let digest = env.registry.push(now, &repository, content);
         env.registry.tag(&repository, &tag, digest.clone());
         Ok(digest)
     }
@@ -253,6 +256,28 @@ impl World {
         self.env_mut(environment)?
             .registry
             .set_behaviour(image.clone(), behaviour);
+        Ok(())
+    }
+
+    /// Says what a scan of an image finds. An index is not scanned, its images are; each image of one is told the same.
+    ///
+    /// # Errors
+    /// [`Unknown`] when the environment does not exist or has no such image.
+    pub fn find_in_scan(
+        &mut self,
+        environment: &str,
+        repository: &str,
+        image: &ImageDigest,
+        findings: &[Finding],
+    ) -> Result<(), Unknown> {
+        let env = self.env_mut(environment)?;
+        let missing = || Unknown::Image(env.name.clone(), format!("{repository}@{image}"));
+        let (_, held) = env.registry.repository(repository).ok_or_else(missing)?;
+        let (mut images, _) = held.image(image).ok_or_else(missing)?.refers();
+        images.push(image.clone());
+        for image in images {
+            env.registry.set_findings(image, findings.to_vec());
+        }
         Ok(())
     }
 

@@ -11,5 +11,10 @@ pub mod watch;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// The example of docs/conformance.md, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/conformance.md")]
+struct Conformance;
+
 #[cfg(feature = "aws")]
 pub mod emulator;

@@ -25,6 +25,7 @@ pub struct EnvironmentBuilder {
     launch: Launch,
     capacity: Option<u32>,
     repositories: Vec<String>,
+    immutable: Vec<String>,
     images: Vec<Image>,
     services: Vec<ServiceBuilder>,
     groups: Vec<(String, u16)>,
@@ -66,6 +67,7 @@ impl EnvironmentBuilder {
             launch: Launch::default(),
             capacity: None,
             repositories: Vec::new(),
+            immutable: Vec::new(),
             images: Vec::new(),
             services: Vec::new(),
             groups: Vec::new(),
@@ -135,6 +137,13 @@ impl EnvironmentBuilder {
     #[must_use]
     pub fn repository(mut self, name: &str) -> Self {
         self.repositories.push(name.to_owned());
+        self
+    }
+
+    /// Adds a repository whose tags never move.
+    #[must_use]
+    pub fn immutable_repository(mut self, name: &str) -> Self {
+        self.immutable.push(name.to_owned());
         self
     }
 
@@ -247,11 +256,14 @@ impl EnvironmentBuilder {
             hosts: BTreeMap::new(),
         };
         for name in self.repositories {
-            env.registry.create(&RepositoryName::new(name)?);
+            env.registry.create(k.now, &RepositoryName::new(name)?);
+        }
+        for name in self.immutable {
+            env.registry.create(k.now, &RepositoryName::new(name)?).immutable = true;
         }
         for image in self.images {
             let repository = RepositoryName::new(image.repository)?;
-            let digest = env.registry.push(&repository, &image.content);
+            let digest = env.registry.push(k.now, &repository, &image.content);
             env.registry
                 .tag(&repository, &ImageTag::new(image.tag)?, digest.clone());
             if image.behaviour != Behaviour::default() {

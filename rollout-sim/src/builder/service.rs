@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::BuildError;
 use super::balancer::{CHECKS, group_arn, group_name};
 use crate::ecs::Environment;
-use crate::ecs::deployment::Breaker;
+use crate::ecs::breaker::Breaker;
 use crate::ecs::plan::{Hook, Plan, Strategy, Watched};
 use crate::ecs::service::Service;
 use crate::elb::{Checks, TargetGroup};

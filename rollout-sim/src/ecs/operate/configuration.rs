@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Refused, invalid};
-use crate::ecs::deployment::{Breaker, Threshold};
+use crate::ecs::breaker::{Breaker, Threshold};
 use crate::ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Plan, Strategy, Watched};
 use crate::ecs::service::Service;
 
