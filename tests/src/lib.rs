@@ -18,3 +18,6 @@ struct Conformance;
 
 #[cfg(feature = "aws")]
 pub mod emulator;
+
+#[cfg(feature = "endpoint")]
+pub mod wired;
