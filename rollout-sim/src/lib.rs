@@ -54,14 +54,14 @@
 //! - Let calls go wrong: [`World::disturb`] with a [`Fault`].
 //! - See what was done: [`World::calls`]; a refused run has no [`effects`](Calls::effects).
 //! - Run something on it: [`SimCloud::ports`] and [`SimCloud::clock`].
+//! - Let AWS clients run on it: the module `endpoint`, with the feature of that name.
 //! - Keep a world between two programs: it is `Serialize` and `Deserialize`, and goes on where it was.
 //!
 //! # What is modelled on what
 //! Figures, words and rules are those of the AWS documentation, named beside the code. Where AWS publishes none, the figure is
 //! ours and a setting: how long phases last ([`Timing`]), how long a task without health checks must run to count as healthy
 //! ([`Timing::settle`]), how long a shift of traffic takes ([`Timing::shift`]), how often alarms of a deployment are looked at.
-//! Not modelled: several target groups for one service, daemons, task sets, early success criteria, API token buckets, late
-//! and stale answers.
+//! Not modelled: several target groups for one service, daemons, task sets, early success criteria, API token buckets.
 
 mod alarm;
 mod behaviour;

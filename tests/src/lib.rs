@@ -1,6 +1,7 @@
 //! Tests across crates: whole rollouts on the simulated cloud. The library is what the test files share.
 
 pub mod conformance;
+pub mod explore;
 pub mod run;
 pub mod script;
 pub mod truth;

@@ -233,7 +233,8 @@ fn a_configuration_is_taken_as_the_api_has_it() {
         "maximumPercent": 150, "minimumHealthyPercent": 50,
         "deploymentCircuitBreaker": { "enable": true, "rollback": true, "resetOnHealthyTask": false, "thresholdConfiguration": { "type": "COUNT", "value": 7 } },
         "alarms": { "alarmNames": ["a"], "enable": true, "rollback": false },
-        "lifecycleHooks": [{ "targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"], "timeoutConfiguration": { "timeoutInMinutes": 9, "action": "CONTINUE" } }],
+        "lifecycleHooks": [{ "targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"], "timeoutConfiguration": { "timeoutInMinutes": 9, "action": "CONTINUE" } },
+            { "targetType": "AWS_LAMBDA", "hookTargetArn": "arn:aws:lambda:f", "roleArn": "arn:aws:iam::1:role/r", "hookDetails": { "a": [1] }, "lifecycleStages": ["PRE_SCALE_UP"], "timeoutConfiguration": { "timeoutInMinutes": 1, "action": "ROLLBACK" } }],
     });
     assert_eq!(
         set(&mut world, given.clone()).expect("well formed"),
