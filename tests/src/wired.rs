@@ -2,7 +2,7 @@
 //!
 //! Everything here must run on a Tokio runtime whose time is paused.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rollout_aws::cloudwatch::{AlarmGate, LoadBalancerRequests};
@@ -64,10 +64,19 @@ pub fn ports(wire: &InProcess) -> Ports {
     let balancers = Arc::new(LoadBalancers::from_config(&production).with_now(Arc::clone(&now)));
     let requests = LoadBalancerRequests::from_config(&production, Arc::clone(&balancers) as _)
         .with_now(Arc::clone(&now));
+    let cloud = wire.endpoint().cloud().clone();
+    let balancer = move |host: &str, port| {
+        let found = cloud.with(|world| world.addresses(host));
+        Ok(found
+            .into_iter()
+            .map(|address| SocketAddr::from((address, port)))
+            .collect())
+    };
     let zone = ZONE.parse().expect("a name");
     let dns = Route53Cutover::from_config(&production, [zone])
         .with_now(Arc::clone(&now))
         .with_authority(Authority::TestDnsAnswer)
+        .with_resolver(Arc::new(balancer))
         .with_guard(Arc::clone(&watched) as _)
         .with_target_health(balancers)
         .with_request_count(Arc::new(requests));

@@ -51,6 +51,8 @@ pub(super) struct Outside {
     pub(super) fetch: Arc<dyn Fetch>,
     /// How a probe's host is looked up.
     pub(super) resolver: Arc<dyn Resolve>,
+    /// How a load balancer's own name is looked up.
+    pub(super) balancers: Arc<dyn Resolve>,
     /// How layers are downloaded.
     pub(super) layers: Arc<dyn LayerSource>,
     /// Whether the zone's name servers can be asked at all.
@@ -65,6 +67,7 @@ impl Outside {
         Ok(Self {
             fetch: Arc::new(HttpFetch),
             resolver: Arc::new(SystemResolver),
+            balancers: Arc::new(SystemResolver),
             layers: Arc::new(HttpLayers::new()?),
             name_servers: true,
             now: rollout_aws::time::system(),
@@ -163,6 +166,7 @@ fn dns(sdk: &SdkConfig, config: &Config, guard: Arc<IdentityGuard>, outside: &Ou
     };
     Route53Cutover::from_config(sdk, config.dns.iter().map(|dns| dns.zone.clone()))
         .with_now(now())
+        .with_resolver(Arc::clone(&outside.balancers))
         .with_authority(authority)
         .with_guard(guard)
         .with_target_health(Arc::clone(&balancers) as Arc<_>)

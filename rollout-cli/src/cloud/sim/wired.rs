@@ -1,7 +1,7 @@
 //! With the AWS adapters: the same adapters, SDK and wire protocols as on AWS, against the simulated cloud's endpoint in this
 //! process.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rollout_aws::connector::ConnectorHttp;
@@ -31,7 +31,16 @@ pub(super) fn bind(cloud: &SimCloud, config: &Config, speed: u32) -> anyhow::Res
     let http = Arc::new(ConnectorHttp::new(wire.connector()));
     let clock = wire.clock();
     let now = Arc::clone(&clock);
+    let known = cloud.clone();
+    let balancer = move |host: &str, port| {
+        let found = known.with(|world| world.addresses(host));
+        Ok(found
+            .into_iter()
+            .map(|address| SocketAddr::from((address, port)))
+            .collect())
+    };
     let outside = Outside {
+        balancers: Arc::new(balancer),
         fetch: Arc::clone(&http) as _,
         resolver: Arc::new(FixedResolver(ADDRESS)),
         layers: http,
