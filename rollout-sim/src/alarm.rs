@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::ecs::Environment;
 use crate::elb::TargetState;
 use crate::kernel::{Happening, Kernel};
+use crate::metric::{MINUTE, Watch};
 
 /// The state of an alarm (Amazon CloudWatch API, "MetricAlarm": `StateValue`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,8 @@ pub(crate) enum Rule {
     Script,
     /// More than so many unhealthy targets in a group.
     UnhealthyTargets { group: u16, over: u32 },
+    /// The alarm's own [`Watch`].
+    Metric,
     /// More than so many errors in 10,000 answers of a service.
     Errors { service: u16, over: u32 },
 }
@@ -56,6 +59,8 @@ pub(crate) struct Alarm {
     pub(crate) breaching: u32,
     /// The most unhealthy targets since the last evaluation (statistic `Maximum`).
     pub(crate) peak: u32,
+    /// What it looks at, of an alarm on a metric ([`Rule::Metric`]).
+    pub(crate) watch: Option<Watch>,
 }
 
 impl Alarm {
@@ -87,10 +92,58 @@ impl Environment {
         }
     }
 
+    /// An alarm on a metric is evaluated (Amazon CloudWatch user guide, "Alarm evaluation": once a minute).
+    fn look_at_metric(&mut self, k: &mut Kernel, index: u16) {
+        let (alarms, metrics) = (&mut self.alarms, &self.metrics);
+        let alarm = &mut alarms[index as usize];
+        if let Some((state, reason)) = alarm.watch.as_ref().and_then(|watch| watch.look(metrics, k.now))
+            && alarm.state != state
+        {
+            alarm.set(k.now, state, &reason);
+        }
+        let env = self.index;
+        k.after(MINUTE, Happening::Alarm { env, alarm: index });
+    }
+
+    /// Makes an alarm on a metric, or changes the one of this name. A new one has no data yet.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn put_alarm(&mut self, k: &mut Kernel, name: &str, watch: Watch) {
+        self.measure(k);
+        let place = self.alarms.iter().position(|a| a.name == name);
+        if let Some(alarm) = place.and_then(|place| self.alarms.get_mut(place)) {
+            let begins = alarm.rule == Rule::Script;
+            alarm.rule = Rule::Metric;
+            alarm.watch = Some(watch);
+            if !begins {
+                // Its evaluations are planned already.
+                return;
+            }
+        } else {
+            self.alarms.push(Alarm {
+                name: name.to_owned(),
+                state: AlarmState::InsufficientData,
+                since: k.now,
+                reason: "Unchecked: Initial alarm creation".to_owned(),
+                rule: Rule::Metric,
+                period: watch.period,
+                periods: watch.periods,
+                breaching: 0,
+                peak: 0,
+                watch: Some(watch),
+            });
+        }
+        let place = place.unwrap_or(self.alarms.len() - 1);
+        let next = (k.now.as_millis() / MINUTE + 1) * MINUTE;
+        let (env, alarm) = (self.index, u16::try_from(place).unwrap_or(u16::MAX));
+        // A minute's points are complete a moment after its end.
+        k.at(Timestamp::from_millis(next + 1), Happening::Alarm { env, alarm });
+    }
+
     /// One period of an alarm has ended.
     pub(crate) fn evaluate_alarm(&mut self, k: &mut Kernel, index: u16) {
         let measured = match self.alarms[index as usize].rule {
             Rule::Script => return,
+            Rule::Metric => return self.look_at_metric(k, index),
             Rule::UnhealthyTargets { group, over } => {
                 let now = self.unhealthy_targets(k.now, group);
                 let peak = &mut self.alarms[index as usize].peak;

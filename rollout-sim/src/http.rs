@@ -38,6 +38,10 @@ enum Server {
     /// The load balancer itself.
     Balancer(u16, String),
     /// The load balancer, with a redirect to this address.
+    #[cfg_attr(
+        not(feature = "endpoint"),
+        expect(dead_code, reason = "only a client of the endpoint follows it")
+    )]
     Redirect(u16, String),
 }
 
@@ -48,7 +52,7 @@ pub(crate) struct Visit {
     pub(crate) status: u16,
     /// Where a redirect leads.
     pub(crate) location: Option<String>,
-    pub(crate) body: String,
+    pub(crate) body: Vec<u8>,
     pub(crate) took: core::time::Duration,
 }
 
@@ -283,6 +287,9 @@ impl World {
     #[cfg(feature = "endpoint")]
     pub(crate) fn visit(&mut self, url: &str) -> Option<Visit> {
         let (host, port, path, query) = split(url)?;
+        if host.ends_with(crate::ecr::LAYERS) {
+            return Some(self.download(path, query));
+        }
         let request = Request {
             method: "GET",
             host,
@@ -300,9 +307,36 @@ impl World {
         Some(Visit {
             status: answer.status,
             location,
-            body: answer.body,
+            body: answer.body.into_bytes(),
             took: core::time::Duration::from_millis(answer.millis),
         })
+    }
+
+    /// A layer, by the path and query that [`layer_url`](crate::ecr::layer_url) made.
+    #[cfg(feature = "endpoint")]
+    fn download(&self, path: &str, query: &str) -> Visit {
+        let refused = |status: u16, code: &str| Visit {
+            status,
+            location: None,
+            body: format!("<Error><Code>{code}</Code></Error>").into_bytes(),
+            took: core::time::Duration::from_millis(5),
+        };
+        let Some((env, repository, digest, until)) = crate::ecr::read_layer_url(path, query) else {
+            return refused(404, "NoSuchKey");
+        };
+        if self.kernel.now > until {
+            return refused(403, "AccessDenied");
+        }
+        let env = self.environments.get(usize::from(env));
+        match env.and_then(|env| env.registry.layer(&repository, &digest).ok()) {
+            Some(layer) => Visit {
+                status: 200,
+                location: None,
+                body: layer.bytes().to_vec(),
+                took: core::time::Duration::from_millis(20),
+            },
+            None => refused(404, "NoSuchKey"),
+        }
     }
 
     /// The target group that a request reaches.

@@ -43,6 +43,10 @@ pub(crate) enum Happening {
     Alarm { env: u16, alarm: u16 },
     /// A scripted incident.
     Incident { index: u32 },
+    /// The lifecycle policies of an environment's repositories are applied.
+    Lifecycle { env: u16 },
+    /// An environment's traffic is measured.
+    Metrics { env: u16 },
     /// A health check of DNS is due.
     HealthCheck { index: u32 },
 }
@@ -113,6 +117,9 @@ impl Kernel {
             Happening::Reconcile { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 3,
             Happening::Alarm { env, alarm } => u64::from(env) << 35 | u64::from(alarm) << 3 | 4,
             Happening::Incident { index } => u64::from(index) << 3 | 5,
+            Happening::Lifecycle { env } => u64::from(env) << 3 | 7,
+            // A look changes nothing but metrics.
+            Happening::Metrics { env } => u64::from(env) << 3 | 6,
             Happening::HealthCheck { index } => u64::from(index) << 3 | 6,
             Happening::Watch { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 7,
         });

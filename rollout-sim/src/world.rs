@@ -13,11 +13,13 @@ use crate::behaviour::Behaviour;
 use crate::builder::{WorldBuilder, name_of_balancer};
 use crate::dns::Zone;
 use crate::dns::health::HealthCheck;
+use crate::ecr::Finding;
 use crate::ecs::Environment;
 use crate::elb::{Failure, Request};
 use crate::faults::{Calls, Fault};
 use crate::incident::{Incident, Planned, When};
 use crate::kernel::{Happening, Kernel};
+use crate::quota::Quotas;
 
 /// Why a question to the world has no answer. `Display` is one fragment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +82,9 @@ pub struct World {
     pub(crate) checks: Vec<Option<HealthCheck>>,
     pub(crate) planned: Vec<Planned>,
     pub(crate) faults: Vec<Fault>,
+    /// Left out of stored worlds of before there were any.
+    #[serde(default)]
+    pub(crate) quotas: Quotas,
     pub(crate) calls: Calls,
     /// Whether the call under way has changed anything.
     pub(crate) took_effect: bool,
@@ -173,6 +178,8 @@ impl World {
             Happening::Watch { env, service } => all[env as usize].watch(k, service),
             Happening::Alarm { env, alarm } => all[env as usize].evaluate_alarm(k, alarm),
             Happening::Incident { index } => self.strike(index),
+            Happening::Lifecycle { env } => all[env as usize].expire_images(k),
+            Happening::Metrics { env } => self.measure_traffic(env),
             Happening::HealthCheck { index } => self.check_endpoint(index),
         }
     }
@@ -234,8 +241,9 @@ impl World {
         content: &str,
     ) -> Result<ImageDigest, Unknown> {
         let (repository, tag) = (RepositoryName::new(repository)?, ImageTag::new(tag)?);
+        let now = self.now();
         let env = self.env_mut(environment)?;
-        let digest = env.registry.push(&repository, content);
+        let digest = env.registry.push(now, &repository, content);
         env.registry.tag(&repository, &tag, digest.clone());
         Ok(digest)
     }
@@ -253,6 +261,28 @@ impl World {
         self.env_mut(environment)?
             .registry
             .set_behaviour(image.clone(), behaviour);
+        Ok(())
+    }
+
+    /// Says what a scan of an image finds. An index is not scanned, its images are; each image of one is told the same.
+    ///
+    /// # Errors
+    /// [`Unknown`] when the environment does not exist or has no such image.
+    pub fn find_in_scan(
+        &mut self,
+        environment: &str,
+        repository: &str,
+        image: &ImageDigest,
+        findings: &[Finding],
+    ) -> Result<(), Unknown> {
+        let env = self.env_mut(environment)?;
+        let missing = || Unknown::Image(env.name.clone(), format!("{repository}@{image}"));
+        let (_, held) = env.registry.repository(repository).ok_or_else(missing)?;
+        let (mut images, _) = held.image(image).ok_or_else(missing)?.refers();
+        images.push(image.clone());
+        for image in images {
+            env.registry.set_findings(image, findings.to_vec());
+        }
         Ok(())
     }
 
@@ -449,6 +479,17 @@ impl World {
                 self.kernel.after(wait, Happening::Incident { index });
             }
         }
+    }
+
+    /// Limits how often accounts may call the endpoint. Calls of the ports are not limited.
+    pub fn limit(&mut self, quotas: Quotas) {
+        self.quotas = quotas;
+    }
+
+    /// The limits, and how many calls there were.
+    #[must_use]
+    pub const fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// Lets calls go wrong.

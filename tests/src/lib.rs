@@ -1,6 +1,7 @@
 //! Tests across crates: whole rollouts on the simulated cloud. The library is what the test files share.
 
 pub mod conformance;
+pub mod explore;
 pub mod run;
 pub mod script;
 pub mod truth;
@@ -18,3 +19,6 @@ struct Conformance;
 
 #[cfg(feature = "aws")]
 pub mod emulator;
+
+#[cfg(feature = "endpoint")]
+pub mod wired;

@@ -97,13 +97,6 @@ impl EcrPromotion {
         }
     }
 
-    /// The same with another way to fetch layers.
-    #[must_use]
-    pub fn with_layers(mut self, layers: Arc<dyn LayerSource>) -> Self {
-        self.layers = layers;
-        self
-    }
-
     /// Without a tag in the target: for teams whose lifecycle policies keep untagged images.
     #[must_use]
     pub fn untagged(mut self) -> Self {

@@ -12,6 +12,7 @@ use crate::behaviour::Behaviour;
 use crate::ecr::Registry;
 use crate::ecs::{Cluster, Environment, Launch, Timing};
 use crate::kernel::{Happening, Kernel};
+use crate::metric::Metrics;
 
 /// Describes an environment of a [`WorldBuilder`](crate::WorldBuilder).
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub struct EnvironmentBuilder {
     launch: Launch,
     capacity: Option<u32>,
     repositories: Vec<String>,
+    immutable: Vec<String>,
     images: Vec<Image>,
     services: Vec<ServiceBuilder>,
     groups: Vec<(String, u16)>,
@@ -66,6 +68,7 @@ impl EnvironmentBuilder {
             launch: Launch::default(),
             capacity: None,
             repositories: Vec::new(),
+            immutable: Vec::new(),
             images: Vec::new(),
             services: Vec::new(),
             groups: Vec::new(),
@@ -135,6 +138,13 @@ impl EnvironmentBuilder {
     #[must_use]
     pub fn repository(mut self, name: &str) -> Self {
         self.repositories.push(name.to_owned());
+        self
+    }
+
+    /// Adds a repository whose tags never move.
+    #[must_use]
+    pub fn immutable_repository(mut self, name: &str) -> Self {
+        self.immutable.push(name.to_owned());
         self
     }
 
@@ -243,15 +253,19 @@ impl EnvironmentBuilder {
             groups: Vec::new(),
             balancers: Vec::new(),
             alarms: Vec::new(),
+            metrics: Metrics::default(),
             registry: Registry::default(),
             hosts: BTreeMap::new(),
         };
         for name in self.repositories {
-            env.registry.create(&RepositoryName::new(name)?);
+            env.registry.create(k.now, &RepositoryName::new(name)?);
+        }
+        for name in self.immutable {
+            env.registry.create(k.now, &RepositoryName::new(name)?).immutable = true;
         }
         for image in self.images {
             let repository = RepositoryName::new(image.repository)?;
-            let digest = env.registry.push(&repository, &image.content);
+            let digest = env.registry.push(k.now, &repository, &image.content);
             env.registry
                 .tag(&repository, &ImageTag::new(image.tag)?, digest.clone());
             if image.behaviour != Behaviour::default() {
@@ -311,6 +325,7 @@ impl AlarmPlan {
             periods: 2,
             breaching: 0,
             peak: 0,
+            watch: None,
         });
         if rule != Rule::Script {
             k.after(

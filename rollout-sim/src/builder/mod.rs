@@ -118,6 +118,7 @@ impl WorldBuilder {
             checks: Vec::new(),
             planned: Vec::new(),
             faults: Vec::new(),
+            quotas: crate::quota::Quotas::off(),
             calls: Calls::default(),
             took_effect: false,
         };

@@ -10,10 +10,13 @@ use crate::alarm::Alarm;
 use crate::ecr::Registry;
 use crate::elb::{LoadBalancer, TargetGroup};
 use crate::kernel::{Happening, Kernel};
+use crate::metric::Metrics;
 use crate::rng::{Span, Stream};
 
+pub(crate) mod breaker;
 pub(crate) mod deployment;
 mod health;
+mod hook;
 pub(crate) mod job;
 pub(crate) mod observe;
 #[cfg(any(test, feature = "endpoint"))]
@@ -139,6 +142,7 @@ pub(crate) struct Environment {
     pub(crate) groups: Vec<TargetGroup>,
     pub(crate) balancers: Vec<LoadBalancer>,
     pub(crate) alarms: Vec<Alarm>,
+    pub(crate) metrics: Metrics,
     pub(crate) registry: Registry,
     /// Host names that lead to a service's tasks directly.
     pub(crate) hosts: BTreeMap<String, u16>,

@@ -135,10 +135,14 @@ struct Said {
 }
 
 impl Endpoint {
-    /// An endpoint on a cloud.
+    /// An endpoint on a cloud. From now on the cloud's traffic is measured, as CloudWatch has metrics of it.
     #[must_use]
     pub fn new(cloud: SimCloud) -> Self {
-        let seed = cloud.lock().seed();
+        let seed = {
+            let mut world = cloud.lock();
+            world.measure();
+            world.seed()
+        };
         Self {
             cloud,
             wire: Arc::new(Mutex::new(Wire::new(seed))),
@@ -313,6 +317,17 @@ impl Said {
 fn run(world: &mut World, routed: &Routed) -> Said {
     let place = place(world, routed.service, &routed.scope);
     world.took_effect = false;
+    // A service without regions counts its calls by account alone.
+    let region = if routed.service.global {
+        ""
+    } else {
+        place.region.as_str()
+    };
+    let call = (routed.service.signing_name, routed.operation.name);
+    let now = world.now();
+    if !world.quotas.spend(now, (&place.account, region), call, 1) {
+        return Said::no(routed.protocol, throttled(routed.service));
+    }
     let mut call = Call {
         world,
         place: &place,

@@ -38,20 +38,21 @@ impl ImagePromotion for Port {
     async fn copy(&self, ctx: &OpContext, from: &ImageRef, to: &RepositoryName) -> Result<Ensured, Error> {
         let operation = Operation::Copy;
         self.call(ctx, operation, to.as_str(), |world| {
+            let now = world.kernel.now;
             let (s, t) = (self.source as usize, self.target as usize);
             let copied = if let Ok([source, target]) = world.environments.get_disjoint_mut([s, t]) {
                 known(&source.registry, operation, &from.repository)?;
                 known(&target.registry, operation, to)?;
                 target
                     .registry
-                    .copy_from(&source.registry, (&from.repository, &from.digest), to)
+                    .copy_from(now, &source.registry, (&from.repository, &from.digest), to)
             } else {
                 // Within one registry.
                 let source = world.environments[s].registry.clone();
                 known(&source, operation, &from.repository)?;
                 known(&source, operation, to)?;
                 let target = &mut world.environments[t].registry;
-                target.copy_from(&source, (&from.repository, &from.digest), to)
+                target.copy_from(now, &source, (&from.repository, &from.digest), to)
             };
             let ensured = copied.ok_or_else(|| {
                 let text = format!(

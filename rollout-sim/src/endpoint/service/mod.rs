@@ -8,8 +8,11 @@
 //! are `Timestamp` and `Moment`, lists are `Document::list`, or `Document::items("ResourceRecord", ..)` where XML names the
 //! items otherwise than `member`. Lists in pages use [`page`](super::call::page).
 
+pub(crate) mod cloudwatch;
+pub(crate) mod ecr;
 pub(crate) mod ecs;
 pub(crate) mod elbv2;
+pub(crate) mod logs;
 pub(crate) mod route53;
 pub(crate) mod sts;
 
@@ -98,8 +101,11 @@ impl Service {
 /// All of them.
 #[rustfmt::skip] // one a line
 pub(crate) static SERVICES: &[&Service] = &[
+    &cloudwatch::SERVICE,
+    &ecr::SERVICE,
     &ecs::SERVICE,
     &elbv2::SERVICE,
+    &logs::SERVICE,
     &route53::SERVICE,
     &sts::SERVICE,
 ];

@@ -1,8 +1,11 @@
 //! Requests in, answers out, byte by byte where it matters.
 
+mod cloudwatch;
+mod ecr;
 mod ecs;
 mod elbv2;
 mod frame;
+mod logs;
 mod route53;
 mod serve;
 mod web;

@@ -235,3 +235,23 @@ fn a_health_check_is_made_looked_at_and_deleted() {
     assert_eq!(call(&endpoint, "DELETE", &format!("healthcheck/{id}"), "").0, 200);
     assert_eq!(call(&endpoint, "GET", &format!("healthcheck/{id}"), "").0, 404);
 }
+
+#[test]
+fn calls_beyond_the_quota_are_throttled_and_counted() {
+    let endpoint = endpoint();
+    endpoint.cloud().with(|w| w.limit(crate::Quotas::aws()));
+    let list = || call(&endpoint, "GET", "hostedzone", "").0;
+    let answered = (0..80).filter(|_| list() == 200).count();
+    assert_eq!(answered, 50);
+    let (status, body) = call(&endpoint, "GET", "hostedzone", "");
+    assert!(
+        status == 400 && body.contains("<Code>Throttling</Code><Message>Rate exceeded</Message>"),
+        "{body}"
+    );
+    endpoint.cloud().with(|w| w.pass(Duration::from_secs(1)));
+    assert_eq!((0..80).filter(|_| list() == 200).count(), 10);
+    let (spent, refused) = endpoint
+        .cloud()
+        .with(|w| (w.quotas().spent(), w.quotas().refused()));
+    assert_eq!((spent, refused), (60, 101));
+}

@@ -13,6 +13,7 @@ use crate::endpoint::call::Call;
 use crate::endpoint::document::{Document, map};
 use crate::endpoint::refusal::Refusal;
 use crate::endpoint::service::{Answer, Operation};
+use crate::quota::CHANGED_RECORDS;
 use crate::rng::Stream;
 
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -199,6 +200,18 @@ fn change_resource_record_sets(call: &mut Call<'_>) -> Answer {
             "UPSERT" => Edit::Upsert(set),
             other => return Err(invalid(format!("Invalid action {other}"))),
         });
+    }
+    let cost: u32 = edits
+        .iter()
+        .map(|edit| if matches!(edit, Edit::Upsert(_)) { 2 } else { 1 })
+        .sum();
+    let (now, account) = (call.now(), call.place.account.clone());
+    if !call
+        .world
+        .quotas
+        .spend(now, (&account, ""), ("route53", CHANGED_RECORDS), cost)
+    {
+        return Err(Refusal::client("Throttling", "Rate exceeded"));
     }
     let world = &mut *call.world;
     let zone = &mut world.zones[place];

@@ -1,12 +1,28 @@
 //! Registries: manifests as bytes, digests computed from them, tags that move.
 
+mod blob;
+mod store;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
 use std::collections::BTreeMap;
 
 use rollout_core::id::{ImageDigest, ImageTag, RepositoryName};
 use rollout_core::image::{Ensured, ManifestTree};
+use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::blob::Blob;
+use self::store::Upload;
+pub use self::upkeep::Finding;
+use self::upkeep::Scan;
+#[cfg(feature = "endpoint")]
+pub(crate) use self::{
+    store::{PART, Refused},
+    upkeep::{Kept, NoScan, is_policy},
+};
 use crate::behaviour::Behaviour;
 
 /// The media type of an image index (OCI image specification).
@@ -14,31 +30,83 @@ pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The media type of an image manifest (OCI image specification).
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
+/// The host that layers are downloaded from: one bucket of Amazon S3, as with Amazon ECR itself.
+#[cfg(feature = "endpoint")]
+pub(crate) const LAYERS: &str = "-starport-layer-bucket.s3.amazonaws.com";
+
+/// For how long an address of a layer is good; Amazon ECR says an hour of its own.
+#[cfg(feature = "endpoint")]
+const GOOD_FOR: u64 = 60 * 60 * 1_000;
+
+/// The pre-signed address of a layer. It is signed for nobody: the simulation knows no secrets.
+#[cfg(feature = "endpoint")]
+pub(crate) fn layer_url(
+    now: Timestamp,
+    env: u16,
+    region: &str,
+    repository: &RepositoryName,
+    digest: &ImageDigest,
+) -> String {
+    let until = crate::kernel::plus(now, GOOD_FOR).as_millis();
+    let hex = digest.as_str().trim_start_matches("sha256:");
+    format!("https://prod-{region}{LAYERS}/{env}/{repository}/{hex}?X-Amz-Expires=3600&until={until}")
+}
+
+/// Environment, repository, digest and last moment of an address.
+#[cfg(feature = "endpoint")]
+pub(crate) fn read_layer_url(
+    path: &str,
+    query: &str,
+) -> Option<(u16, RepositoryName, ImageDigest, Timestamp)> {
+    let (env, rest) = path.trim_start_matches('/').split_once('/')?;
+    let (repository, hex) = rest.rsplit_once('/')?;
+    let until = query.split('&').find_map(|pair| pair.strip_prefix("until="))?;
+    Some((
+        env.parse().ok()?,
+        RepositoryName::new(repository).ok()?,
+        ImageDigest::new(format!("sha256:{hex}")).ok()?,
+        Timestamp::from_millis(until.parse().ok()?),
+    ))
+}
+
 /// One environment's registry.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Registry {
     repositories: BTreeMap<RepositoryName, Repository>,
     behaviours: BTreeMap<ImageDigest, Behaviour>,
+    /// What a scan finds in an image, wherever it is.
+    findings: BTreeMap<ImageDigest, Vec<Finding>>,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Repository {
+/// A repository.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Repository {
+    pub(crate) created: Timestamp,
+    /// Whether its tags never move.
+    pub(crate) immutable: bool,
+    pub(crate) scan_on_push: bool,
+    /// Its lifecycle policy as it was put.
+    pub(crate) lifecycle: Option<String>,
     manifests: BTreeMap<ImageDigest, Manifest>,
-    /// Layers and configurations: what they contain does not matter here, only that they are there.
-    blobs: BTreeMap<ImageDigest, u64>,
+    /// Layers and configurations, under the digests of their bytes.
+    blobs: BTreeMap<ImageDigest, Blob>,
     tags: BTreeMap<ImageTag, ImageDigest>,
+    uploads: BTreeMap<String, Upload>,
 }
 
+/// A manifest or an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Manifest {
-    media_type: String,
+pub(crate) struct Manifest {
+    pub(crate) media_type: String,
     /// Exactly the bytes that were pushed: the digest is theirs.
-    bytes: String,
+    pub(crate) bytes: String,
+    pub(crate) pushed: Timestamp,
+    pub(crate) scan: Option<Scan>,
 }
 
 impl Manifest {
     /// The digests that it names: child manifests, and blobs.
-    fn refers(&self) -> (Vec<ImageDigest>, Vec<ImageDigest>) {
+    pub(crate) fn refers(&self) -> (Vec<ImageDigest>, Vec<ImageDigest>) {
         let value: Value = serde_json::from_str(&self.bytes).unwrap_or(Value::Null);
         let digest = |v: &Value| v["digest"].as_str().and_then(|d| ImageDigest::new(d).ok());
         let list = |key: &str| {
@@ -52,42 +120,48 @@ impl Manifest {
 }
 
 impl Registry {
-    pub(crate) fn create(&mut self, repository: &RepositoryName) {
-        self.repositories.entry(repository.clone()).or_default();
+    /// The repository, made if it is not there.
+    pub(crate) fn create(&mut self, now: Timestamp, repository: &RepositoryName) -> &mut Repository {
+        self.repositories
+            .entry(repository.clone())
+            .or_insert_with(|| Repository::new(now))
     }
 
     /// Pushes an image for two platforms, made of nothing but its name and `content`; answers with the index's digest.
-    pub(crate) fn push(&mut self, repository: &RepositoryName, content: &str) -> ImageDigest {
-        let held = self.repositories.entry(repository.clone()).or_default();
+    pub(crate) fn push(&mut self, now: Timestamp, repository: &RepositoryName, content: &str) -> ImageDigest {
+        let held = self.create(now, repository);
         let platforms: Vec<Value> = ["amd64", "arm64"]
             .into_iter()
             .map(|architecture| {
                 let mut blob = |kind: &str| {
                     let bytes = format!("{repository} {content} {architecture} {kind}");
                     let digest = ImageDigest::of(bytes.as_bytes());
-                    held.blobs.insert(digest.clone(), bytes.len() as u64);
-                    json!({ "digest": digest, "size": bytes.len(), "mediaType": format!("application/vnd.oci.image.{kind}") })
+                    let size = bytes.len();
+                    held.blobs.insert(digest.clone(), Blob::from(bytes.into_bytes()));
+                    json!({ "digest": digest, "size": size, "mediaType": format!("application/vnd.oci.image.{kind}") })
                 };
                 let (config, layer) = (blob("config.v1+json"), blob("layer.v1.tar+gzip"));
-                let bytes = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] })
-                    .to_string();
+                let bytes = sorted(
+                    json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] }),
+                );
                 let digest = ImageDigest::of(bytes.as_bytes());
                 let size = bytes.len();
-                held.put(digest.clone(), MANIFEST, bytes);
+                held.put(now, digest.clone(), MANIFEST, bytes);
                 json!({ "mediaType": MANIFEST, "digest": digest, "size": size,
                         "platform": { "architecture": architecture, "os": "linux" } })
             })
             .collect();
-        let bytes = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": platforms }).to_string();
+        let bytes = sorted(json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": platforms }));
         let digest = ImageDigest::of(bytes.as_bytes());
-        held.put(digest.clone(), INDEX, bytes);
+        held.put(now, digest.clone(), INDEX, bytes);
         digest
     }
 
-    /// Points a tag at a digest; tags move.
+    /// Points a tag of a repository that is there at a digest; the tag moves, whatever the repository says.
     pub(crate) fn tag(&mut self, repository: &RepositoryName, tag: &ImageTag, digest: ImageDigest) {
-        let held = self.repositories.entry(repository.clone()).or_default();
-        held.tags.insert(tag.clone(), digest);
+        if let Some(held) = self.repositories.get_mut(repository) {
+            held.tags.insert(tag.clone(), digest);
+        }
     }
 
     pub(crate) fn resolve(&self, repository: &RepositoryName, tag: &ImageTag) -> Option<&ImageDigest> {
@@ -159,6 +233,7 @@ impl Registry {
     /// Copies an image with everything it refers to. `None` when the source does not hold all of it.
     pub(crate) fn copy_from(
         &mut self,
+        now: Timestamp,
         source: &Self,
         from: (&RepositoryName, &ImageDigest),
         to: &RepositoryName,
@@ -174,16 +249,16 @@ impl Registry {
         {
             return Some(Ensured::AlreadyThere);
         }
-        let target = self.repositories.entry(to.clone()).or_default();
+        let target = self.create(now, to);
         let mut waiting = vec![digest.clone()];
         while let Some(next) = waiting.pop() {
             let manifest = held.manifests.get(&next)?;
             let (children, blobs) = manifest.refers();
-            target.manifests.insert(next, manifest.clone());
+            target.put(now, next, &manifest.media_type, manifest.bytes.clone());
             waiting.extend(children);
             for blob in blobs {
-                let size = held.blobs.get(&blob).copied()?;
-                target.blobs.insert(blob, size);
+                let bytes = held.blobs.get(&blob)?.clone();
+                target.blobs.insert(blob, bytes);
             }
         }
         if let Some(behaviour) = source.behaviours.get(digest) {
@@ -192,20 +267,85 @@ impl Registry {
                 .entry(digest.clone())
                 .or_insert_with(|| behaviour.clone());
         }
+        if let Some(findings) = source.findings.get(digest) {
+            self.findings
+                .entry(digest.clone())
+                .or_insert_with(|| findings.clone());
+        }
         Some(Ensured::Created)
+    }
+
+    pub(crate) fn repository(&self, name: &str) -> Option<(&RepositoryName, &Repository)> {
+        self.repositories.iter().find(|(known, _)| known.as_str() == name)
+    }
+
+    /// All repositories, by name.
+    pub(crate) fn repositories(&self) -> impl Iterator<Item = (&RepositoryName, &Repository)> {
+        self.repositories.iter()
     }
 }
 
+/// The text of a value, the same whichever order a map of `serde_json` keeps: a digest depends on it.
+fn sorted(mut value: Value) -> String {
+    value.sort_all_objects();
+    value.to_string()
+}
+
 impl Repository {
-    fn put(&mut self, digest: ImageDigest, media_type: &str, bytes: String) {
-        let media_type = media_type.to_owned();
-        self.manifests.insert(digest, Manifest { media_type, bytes });
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            created: now,
+            immutable: false,
+            scan_on_push: false,
+            lifecycle: None,
+            manifests: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps a manifest. One that is there already stays as it is.
+    fn put(&mut self, now: Timestamp, digest: ImageDigest, media_type: &str, bytes: String) {
+        self.manifests.entry(digest).or_insert_with(|| Manifest {
+            media_type: media_type.to_owned(),
+            bytes,
+            pushed: now,
+            scan: None,
+        });
+    }
+
+    /// The images, by digest.
+    pub(crate) fn images(&self) -> impl Iterator<Item = (&ImageDigest, &Manifest)> {
+        self.manifests.iter()
+    }
+
+    pub(crate) fn image(&self, digest: &ImageDigest) -> Option<&Manifest> {
+        self.manifests.get(digest)
+    }
+
+    /// What a tag names.
+    pub(crate) fn tagged(&self, tag: &str) -> Option<&ImageDigest> {
+        self.tags
+            .iter()
+            .find(|(known, _)| known.as_str() == tag)
+            .map(|(_, digest)| digest)
+    }
+
+    /// The tags of an image.
+    pub(crate) fn tags_of(&self, digest: &ImageDigest) -> impl Iterator<Item = &ImageTag> {
+        self.tags
+            .iter()
+            .filter(move |(_, named)| *named == digest)
+            .map(|(tag, _)| tag)
     }
 }
 
 #[cfg(test)]
-mod tests {
+mod copies {
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1);
 
     fn name(text: &str) -> RepositoryName {
         text.parse().expect("a repository name")
@@ -215,11 +355,11 @@ mod tests {
     fn a_copy_brings_index_children_and_blobs_and_nothing_else() {
         let (mut source, mut target) = (Registry::default(), Registry::default());
         let (from, to) = (name("app/api"), name("prod/api"));
-        let digest = source.push(&from, "1");
-        let other = source.push(&from, "2");
+        let digest = source.push(NOW, &from, "1");
+        let other = source.push(NOW, &from, "2");
         assert_eq!(target.read(&to, &digest), None);
         assert_eq!(
-            target.copy_from(&source, (&from, &digest), &to),
+            target.copy_from(NOW, &source, (&from, &digest), &to),
             Some(Ensured::Created)
         );
         let tree = target.read(&to, &digest).expect("it was copied");
@@ -227,7 +367,7 @@ mod tests {
         assert_eq!(tree.missing, []);
         assert_eq!(Some(tree), source.read(&from, &digest));
         assert!(!target.has(&to, &other));
-        let again = target.copy_from(&source, (&from, &digest), &to);
+        let again = target.copy_from(NOW, &source, (&from, &digest), &to);
         assert_eq!(again, Some(Ensured::AlreadyThere));
     }
 
@@ -235,12 +375,12 @@ mod tests {
     fn what_is_missing_is_named_and_not_copied() {
         let (mut source, mut target) = (Registry::default(), Registry::default());
         let repository = name("app/api");
-        let digest = source.push(&repository, "1");
+        let digest = source.push(NOW, &repository, "1");
         let child = source.read(&repository, &digest).expect("pushed").children[1].clone();
         source.expire(&repository, &child);
         let tree = source.read(&repository, &digest).expect("the index is there");
         assert_eq!(tree.missing, [child]);
-        let copied = target.copy_from(&source, (&repository, &digest), &repository);
+        let copied = target.copy_from(NOW, &source, (&repository, &digest), &repository);
         assert_eq!(copied, None);
     }
 }
