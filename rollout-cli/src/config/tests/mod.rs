@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
+mod corpus;
+
 fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/tests")
 }
