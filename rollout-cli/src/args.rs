@@ -231,6 +231,8 @@ pub(crate) struct Completions {
 pub(crate) enum SimCommand {
     /// Serve the simulated cloud as an AWS endpoint on 127.0.0.1, for the AWS CLI, SDKs and other tools.
     Serve(Serve),
+    /// List the operations of AWS that it models.
+    Operations,
 }
 
 /// `rollout sim serve`.
@@ -238,7 +240,7 @@ pub(crate) enum SimCommand {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Serve {
     /// The port; 0 takes a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 4577)]
+    #[arg(long, value_name = "PORT", default_value_t = 4588)]
     pub(crate) port: u16,
     /// Simulated seconds in one real second.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]

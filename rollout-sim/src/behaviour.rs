@@ -64,6 +64,11 @@ pub enum Start {
         /// The reason.
         message: String,
     },
+    /// Its secrets, network or volumes cannot be set up, for this reason (what follows `ResourceInitializationError: `).
+    CannotInitialize {
+        /// The reason.
+        message: String,
+    },
     /// Its process ends.
     CrashAfter {
         /// After so many milliseconds.

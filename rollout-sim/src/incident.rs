@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::alarm::AlarmState;
 use crate::behaviour::{Behaviour, Start};
 use crate::ecs::deployment::{GivenUp, Target};
+use crate::ecs::plan::HookAction;
 use crate::ecs::service::Script;
 use crate::kernel::Happening;
 use crate::world::{Unknown, World};
@@ -119,6 +120,18 @@ pub enum Incident {
         /// How long.
         lasts: Duration,
     },
+    /// Someone asks for the rollback of the service's deployment under way (`StopServiceDeployment`).
+    DeploymentStopped {
+        /// The service.
+        service: String,
+    },
+    /// Someone answers the pauses that the service's deployment waits for (`ContinueServiceDeployment`).
+    PauseAnswered {
+        /// The service.
+        service: String,
+        /// With this.
+        action: HookAction,
+    },
     /// Someone deletes the service.
     ServiceDeleted {
         /// The service.
@@ -203,6 +216,8 @@ impl Incident {
             | Self::FailingHealthCheckAfter { service, .. }
             | Self::Everything { service, .. }
             | Self::ForeignDeployer { service, .. }
+            | Self::DeploymentStopped { service }
+            | Self::PauseAnswered { service, .. }
             | Self::ServiceDeleted { service }
             | Self::Scaled { service, .. }
             | Self::PlatformRollsBackTo { service, .. }
@@ -347,6 +362,19 @@ impl World {
                 };
                 if let Some(revision) = revision {
                     env.deploy(k, s, revision);
+                }
+            }
+            Incident::DeploymentStopped { .. } => {
+                if let Some(number) = env.services[s as usize].open_record().map(|r| r.number) {
+                    env.ask_for_rollback(k, s, number);
+                }
+            }
+            Incident::PauseAnswered { action, .. } => {
+                let open = env.services[s as usize].open_record();
+                let pauses = open.map(|r| (r.number, r.hooks.iter().map(|run| run.id.clone()).collect()));
+                let (number, ids): (u32, Vec<String>) = pauses.unwrap_or_default();
+                for id in ids {
+                    env.answer_pause(k, s, number, &id, *action);
                 }
             }
             Incident::ServiceDeleted { .. } => env.delete_service(k, s),

@@ -54,14 +54,14 @@
 //! - Let calls go wrong: [`World::disturb`] with a [`Fault`].
 //! - See what was done: [`World::calls`]; a refused run has no [`effects`](Calls::effects).
 //! - Run something on it: [`SimCloud::ports`] and [`SimCloud::clock`].
+//! - Let AWS clients run on it: the module `endpoint`, with the feature of that name.
 //! - Keep a world between two programs: it is `Serialize` and `Deserialize`, and goes on where it was.
 //!
 //! # What is modelled on what
 //! Figures, words and rules are those of the AWS documentation, named beside the code. Where AWS publishes none, the figure is
 //! ours and a setting: how long phases last ([`Timing`]), how long a task without health checks must run to count as healthy
 //! ([`Timing::settle`]), how long a shift of traffic takes ([`Timing::shift`]), how often alarms of a deployment are looked at.
-//! Not modelled: several target groups for one service, daemons, task sets, early success criteria, API token buckets, late
-//! and stale answers.
+//! Not modelled: several target groups for one service, daemons, task sets, early success criteria, API token buckets.
 
 mod alarm;
 mod behaviour;
@@ -90,7 +90,7 @@ mod http;
 mod incident;
 mod kernel;
 #[cfg(feature = "endpoint")]
-mod log;
+mod logs;
 mod look;
 #[cfg_attr(
     not(feature = "endpoint"),
@@ -99,7 +99,7 @@ mod look;
 mod metric;
 mod ports;
 #[cfg_attr(
-    not(feature = "endpoint"),
+    not(any(test, feature = "endpoint")),
     expect(dead_code, reason = "calls are spent where they arrive, at the endpoint")
 )]
 mod quota;
@@ -118,7 +118,7 @@ pub use clock::SimCloud;
 pub use dns::Spread;
 pub use dns::resolver::STRETCHING_PER_10_000;
 pub use ecr::Finding;
-pub use ecs::deployment::{Breaker, Threshold};
+pub use ecs::breaker::{Breaker, Threshold};
 pub use ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Strategy};
 pub use ecs::{Launch, Timing};
 pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};

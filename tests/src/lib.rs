@@ -1,6 +1,7 @@
 //! Tests across crates: whole rollouts on the simulated cloud. The library is what the test files share.
 
 pub mod conformance;
+pub mod explore;
 pub mod run;
 pub mod script;
 pub mod truth;
@@ -10,6 +11,11 @@ pub mod watch;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The example of docs/conformance.md, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/conformance.md")]
+struct Conformance;
 
 #[cfg(feature = "aws")]
 pub mod emulator;

@@ -106,6 +106,11 @@ impl Script {
         for fault in &faults {
             world.disturb(fault.clone());
         }
+        let swarm = swarm(&mut Dice::new(seed ^ SWARM));
+        for fault in &swarm {
+            world.disturb(fault.clone());
+        }
+        let faults = faults.into_iter().chain(swarm).collect();
         let abort = dice.once_in(4).then(|| {
             let below = dice.of(&[16, 300]);
             dice.below(below)
@@ -309,6 +314,41 @@ fn foreign_record(dice: &mut Dice, world: &World) -> Incident {
         zone: rollout_examples::storefront::ZONE.parse().expect("a name"),
         changes: vec![Change::Delete(held), Change::Create(theirs)],
     }
+}
+
+/// Sets the swarm's dice apart from the others, so that drawing more of the one does not change the other.
+const SWARM: u64 = 0x5157_4152_4D00_0001;
+
+/// The last call of an operation that the swarm may spoil. A whole run makes fewer.
+const SWARMED_CALLS: u64 = 300;
+
+/// Swarm faults: every other seed draws a few operations, and for each what goes wrong with its calls and how often.
+fn swarm(dice: &mut Dice) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if dice.once_in(2) {
+        return faults;
+    }
+    let share = dice.of(&[2, 4, 8]);
+    for operation in Operation::ALL {
+        if !dice.once_in(share) {
+            continue;
+        }
+        let what = dice.of(&[
+            Disturbance::LostAnswer,
+            Disturbance::Refused(ErrorKind::Throttled),
+            Disturbance::Refused(ErrorKind::Unavailable),
+        ]);
+        let one_in = dice.of(&[100, 30, 10]);
+        let spoilt = (1..=SWARMED_CALLS).filter(|_| dice.once_in(one_in));
+        faults.extend(spoilt.map(|call| Fault {
+            environment: None,
+            operation,
+            from: call,
+            to: call,
+            what,
+        }));
+    }
+    faults
 }
 
 fn fault(dice: &mut Dice) -> Fault {

@@ -617,3 +617,20 @@ fn a_report_tells_a_skip_from_a_failure() {
     let read: Report = serde_json::from_str(&stored).expect("and read");
     assert_eq!(read, failed);
 }
+
+#[test]
+fn the_guide_counts_the_checks() {
+    let guide = include_str!("../../docs/conformance.md");
+    for (port, module, checks) in [
+        ("Environment", "environment", environment::CHECKS),
+        ("ImagePromotion", "image_promotion", image_promotion::CHECKS),
+        ("HealthGate", "health_gate", health_gate::CHECKS),
+        ("DnsCutover", "dns_cutover", dns_cutover::CHECKS),
+        ("Rollback", "rollback", rollback::CHECKS),
+        ("Journal", "journal", journal::CHECKS),
+        ("Clock", "clock", clock::CHECKS),
+    ] {
+        let row = format!("| `{port}` | {} | `{module}` |", checks.len());
+        assert!(guide.contains(&row), "docs/conformance.md has no line {row}");
+    }
+}

@@ -3,13 +3,20 @@
 //!
 //! ```sh
 //! cargo test --package rollout-tests --test simulation                        # 200 seeds
-//! ROLLOUT_SEEDS=20000 cargo test --release --package rollout-tests --test simulation
+//! cargo test --profile proof --package rollout-tests --test simulation        # 10,000 seeds
+//! ROLLOUT_SEEDS=1000000 cargo test --profile proof --package rollout-tests --test simulation -- --nocapture
 //! ROLLOUT_SEED=17 cargo test --package rollout-tests --test simulation        # one, as a failure says
 //! ```
+//!
+//! A seed that failed is kept in `seeds.txt` once it is mended, and is run first from then on.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
+use rollout_core::id::ImageDigest;
 use rollout_core::journal::{Body, MemoryJournal, replay};
 use rollout_core::machine::rollout::{Action, Event, LeftAt, Outcome, Rollout, Superseding};
 use rollout_core::machine::{cutover, deployment, gate};
@@ -88,7 +95,17 @@ impl Run {
         }
         let mut found = Vec::new();
         match &self.outcome {
-            Outcome::Released { .. } | Outcome::RolledBack { .. } => found = flaws(&world, &expected, &ours),
+            Outcome::Released { .. } => {
+                found = flaws(&world, &expected, &ours);
+                // Tasks that an incident kills late may die between the last look and the end: a count, nothing else.
+                let late = self.script.may_lose_tasks();
+                found.retain(|flaw| {
+                    !late
+                        .iter()
+                        .any(|name| flaw.starts_with(&format!("{name} wants ")))
+                });
+            }
+            Outcome::RolledBack { .. } => found = flaws(&world, &expected, &ours),
             Outcome::Aborted {
                 left_at: LeftAt::LastKnownGood,
             } => found = flaws(&world, &expected, &ours),
@@ -247,6 +264,13 @@ fn changes(records: &[Entry]) -> Vec<Change<'_>> {
                     },
                 ..
             } => Some((record.seq, record.at, step.as_str())),
+            // Its answer may be lost: then the change is no older than its intent.
+            Body::Issued { effect } => match &effect.action {
+                Action::Deployment(deployment::Effect::UpdateService(_)) => {
+                    Some((record.seq, record.at, effect.step.as_str()))
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -312,17 +336,35 @@ fn name(outcome: &Outcome) -> &'static str {
     }
 }
 
-#[test]
-fn every_seed_ends_truthfully() {
-    let seeds = match number("ROLLOUT_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("ROLLOUT_SEEDS").unwrap_or(200),
-    };
-    let many = seeds.end - seeds.start >= 200;
-    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in seeds {
+/// What many seeds came to.
+#[derive(Debug, Default)]
+struct Tally {
+    ends: BTreeMap<&'static str, u64>,
+    seeds: u32,
+    records: usize,
+    /// Time that passed in the worlds.
+    simulated: Duration,
+    /// Time that the first run of each seed took, with every check.
+    took: Duration,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        for (end, count) in other.ends {
+            *self.ends.entry(end).or_default() += count;
+        }
+        self.seeds += other.seeds;
+        self.records += other.records;
+        self.simulated += other.simulated;
+        self.took += other.took;
+    }
+
+    /// Runs one seed, twice where the second must show the same.
+    fn run(&mut self, seed: u64, twice: bool) {
         let _command = Command(seed);
+        let began = Instant::now();
         let run = Run::of(seed);
+        self.took += began.elapsed();
         let script = &run.script;
         assert!(
             run.problems.is_empty(),
@@ -334,20 +376,86 @@ fn every_seed_ends_truthfully() {
             script.abort,
             script.migration
         );
-        *ends.entry(name(&run.outcome)).or_default() += 1;
-        if seed % 8 == 0 {
-            // I-32: the same seed is the same journal, byte for byte.
-            let bytes = |records: &[Entry]| serde_json::to_string(records).expect("plain data");
+        *self.ends.entry(name(&run.outcome)).or_default() += 1;
+        self.seeds += 1;
+        self.records += run.records.len();
+        let (first, last) = (run.records.first(), run.records.last());
+        if let (Some(first), Some(last)) = (first, last) {
+            self.simulated += last.at.since(first.at);
+        }
+        if twice {
             assert_eq!(
-                bytes(&run.records),
-                bytes(&Run::of(seed).records),
+                trace(&run.records),
+                trace(&Run::of(seed).records),
                 "I-32: another journal"
             );
         }
     }
-    println!("{ends:?}");
+}
+
+/// The hash of a journal, byte for byte.
+fn trace(records: &[Entry]) -> ImageDigest {
+    ImageDigest::of(serde_json::to_string(records).expect("plain data").as_bytes())
+}
+
+/// The seeds that failed once.
+fn kept() -> Vec<u64> {
+    let lines = include_str!("seeds.txt").lines();
+    let seeds = lines
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|word| *word != "#");
+    seeds
+        .map(|seed| seed.parse().unwrap_or_else(|_| panic!("no seed: {seed}")))
+        .collect()
+}
+
+#[test]
+fn every_seed_ends_truthfully() {
+    let plain = if cfg!(debug_assertions) { 200 } else { 10_000 };
+    let seeds = match number("ROLLOUT_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("ROLLOUT_SEEDS").unwrap_or(plain),
+    };
+    let many = seeds.end - seeds.start >= 200;
+    let mut tally = Tally::default();
+    if many {
+        kept().into_iter().for_each(|seed| tally.run(seed, true));
+    }
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut part = Tally::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return part;
+            }
+            // Each seed twice; of a very long row one in eight.
+            part.run(seed, seeds.end <= 10_000 || seed % 8 == 0);
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        let mut threads = Vec::new();
+        threads.resize_with(workers, || scope.spawn(work));
+        for thread in threads {
+            match thread.join() {
+                Ok(part) => tally.add(part),
+                // The other workers are not waited for in vain: they end with their seeds.
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    println!("{:?}", tally.ends);
+    println!(
+        "{} seeds, {:.0} seeds a second and core with every check, {} records, {:.0} times as fast as time itself",
+        tally.seeds,
+        f64::from(tally.seeds) / tally.took.as_secs_f64(),
+        tally.records,
+        tally.simulated.as_secs_f64() / tally.took.as_secs_f64(),
+    );
     assert!(
-        !many || ends.len() == 7,
-        "the seeds do not reach every end: {ends:?}"
+        !many || tally.ends.len() == 7,
+        "the seeds do not reach every end: {:?}",
+        tally.ends
     );
 }

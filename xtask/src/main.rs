@@ -7,6 +7,7 @@ mod cargo;
 mod docs;
 mod emulator;
 mod licences;
+mod mutants;
 mod spdx;
 mod steps;
 mod storefront;
@@ -35,6 +36,9 @@ enum Task {
     Emulator(emulator::Command),
     /// Checks licences, bans, duplicates and sources of every dependency against deny.toml.
     Licences,
+    /// Puts known bugs back and sees that tests catch them. See docs/verification.md.
+    #[command(subcommand)]
+    Mutants(mutants::Which),
     /// Runs the storefront release on the simulated cloud: one that is released, then one that is rolled back.
     Storefront(storefront::StorefrontArgs),
     /// Runs all tests, doc tests, and the emulator suite.
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Task::Docs => docs::run(),
         Task::Emulator(command) => emulator::run(command),
         Task::Licences => licences::run(),
+        Task::Mutants(which) => mutants::run(&which),
         Task::Storefront(args) => storefront::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tree => tree::run(),

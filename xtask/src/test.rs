@@ -27,6 +27,26 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     steps.run("tests and doc tests", || {
         run_command(cargo(&root).args(["test", "--locked", "--workspace", "--all-features"]))
     });
+    // Optimised: closed spaces and 10,000 seeds are too much for a plain build.
+    steps.run("searches and simulations", || {
+        let proof = [
+            "test",
+            "--locked",
+            "--profile",
+            "proof",
+            "--package",
+            "rollout-tests",
+        ];
+        let targets = [
+            "--test",
+            "exhaustive",
+            "--test",
+            "simulation",
+            "--",
+            "--nocapture",
+        ];
+        run_command(cargo(&root).args(proof).args(targets))
+    });
     for kind in EMULATORS.into_iter().filter(|_| !args.no_emulators) {
         steps.run(&format!("emulator tests with {kind}"), || {
             let code = emulator::test(kind)?;

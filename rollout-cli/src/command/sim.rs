@@ -5,7 +5,7 @@ mod scenario;
 use core::time::Duration;
 
 use anyhow::Context as _;
-use rollout_sim::endpoint::{Endpoint, ServeOptions, Server};
+use rollout_sim::endpoint::{Endpoint, ServeOptions, Server, Supported, supported};
 use rollout_sim::{SimCloud, World, storefront};
 use serde_json::json;
 
@@ -16,7 +16,26 @@ use crate::exit::Exit;
 pub(crate) fn execute(global: &Global, command: &SimCommand) -> anyhow::Result<Exit> {
     match command {
         SimCommand::Serve(args) => serve(global, args),
+        SimCommand::Operations => {
+            super::print(&operations(global.json));
+            Ok(Exit::Done)
+        }
     }
+}
+
+/// One operation a line.
+fn operations(as_json: bool) -> String {
+    let line = |o: &Supported| {
+        if as_json {
+            let line = json!({
+                "kind": "operation", "service": o.service, "operation": o.operation, "mutates": o.mutates
+            });
+            format!("{line}\n")
+        } else {
+            format!("{}:{}\n", o.service, o.operation)
+        }
+    };
+    supported().iter().map(line).collect()
 }
 
 fn serve(global: &Global, args: &Serve) -> anyhow::Result<Exit> {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::BuildError;
 use super::balancer::{CHECKS, group_arn, group_name};
 use crate::ecs::Environment;
-use crate::ecs::deployment::Breaker;
+use crate::ecs::breaker::Breaker;
 use crate::ecs::plan::{Hook, Plan, Strategy, Watched};
 use crate::ecs::service::Service;
 use crate::elb::{Checks, TargetGroup};
@@ -115,7 +115,27 @@ impl ServiceBuilder {
     }
 
     /// How it deploys; rolling unless told otherwise. With another strategy and a load balancer it gets a second target
-    /// group.
+    /// group, and ECS sets the weights of the rules that name it: those of the load balancer's first listener for production
+    /// traffic, those of its other listeners for test traffic.
+    ///
+    /// ```
+    /// use rollout_sim::{Hook, LifecycleStage, Strategy, World};
+    ///
+    /// let world = World::builder(7)
+    ///     .environment("production", |e| {
+    ///         e.image("shop/api", "1.0.0")
+    ///             .service("api", |s| {
+    ///                 s.container("api", "shop/api", "1.0.0")
+    ///                     .load_balanced(8080)
+    ///                     .strategy(Strategy::Canary { share: 100, bake_minutes: 10 })
+    ///                     .hook(Hook::pause([LifecycleStage::PreProductionTrafficShift]))
+    ///             })
+    ///             .balancer("shop", |b| b.route("/", "api").listener(9001).route("/", "api"))
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(world.service("production", "api")?.running, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn strategy(mut self, strategy: Strategy) -> Self {
         self.plan.strategy = strategy;

@@ -99,21 +99,60 @@ impl Environment {
                 }
                 self.became_healthy(k, id);
             }
-            Look::Container => {
-                let ok = task.answers(k.now);
-                if let Some(task) = self.tasks.get_mut(&id) {
-                    task.container_ok = Some(ok);
-                }
-                if ok {
-                    self.became_healthy(k, id);
-                    self.plan_container(k, id);
-                } else {
-                    self.stop_task(k, id, Why::ContainerUnhealthy);
-                }
-            }
+            Look::Container => self.container_changed(k, id),
             Look::Target => self.target_changed(k, id),
             Look::Grace => self.grace_over(k, id),
         }
+    }
+
+    /// A container's own check changes its mind.
+    fn container_changed(&mut self, k: &mut Kernel, id: u64) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        let ok = task.answers(k.now);
+        task.container_ok = Some(ok);
+        task.container_failed = !ok;
+        if ok {
+            self.became_healthy(k, id);
+            self.plan_container(k, id);
+            return;
+        }
+        let (owner, started, ready, bad) = (task.owner, task.started_at, task.ready_at, task.bad_at);
+        let check = self.revision_at(self.tasks[&id].revision).check();
+        let (Some(started), Some(check), Owner::Service { service, .. }) = (started, check, owner) else {
+            self.stop_task(k, id, Why::ContainerUnhealthy);
+            return;
+        };
+        if k.now >= plus(started, self.services[service as usize].grace) {
+            self.container_unhealthy(k, id);
+            return;
+        }
+        // Within the grace period it may still recover.
+        let checks = Checks {
+            interval: check.interval,
+            healthy: 1,
+            unhealthy: check.retries,
+        };
+        let passes = checks.check_at(plus(started, check.interval), ready.max(plus(k.now, 1)));
+        if passes < bad {
+            self.plan_health(k, id, passes, Look::Container);
+        }
+    }
+
+    /// The scheduler replaces a task whose container fails its own checks, once the grace period is over.
+    pub(super) fn container_unhealthy(&mut self, k: &mut Kernel, id: u64) {
+        if let Owner::Service { service, .. } = self.tasks[&id].owner {
+            let text = format!("{} failed container health checks.", self.named(id));
+            self.services[service as usize].say(k.now, &text);
+        }
+        self.stop_task(k, id, Why::ContainerUnhealthy);
+    }
+
+    /// A task as events name it.
+    pub(super) fn named(&self, id: u64) -> String {
+        let arn = self.tasks[&id].arn.as_str();
+        format!("(task {})", arn.rsplit('/').next().unwrap_or(arn))
     }
 
     pub(crate) fn became_healthy(&mut self, k: &mut Kernel, id: u64) {

@@ -13,8 +13,10 @@ use crate::kernel::{Happening, Kernel};
 use crate::metric::Metrics;
 use crate::rng::{Span, Stream};
 
+pub(crate) mod breaker;
 pub(crate) mod deployment;
 mod health;
+mod hook;
 pub(crate) mod job;
 pub(crate) mod observe;
 #[cfg(any(test, feature = "endpoint"))]

@@ -2,6 +2,7 @@
 
 use rollout_core::service::{Stage, Strategy as Observed};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// All of the traffic, in thousandths.
 pub(crate) const ALL: u16 = 1_000;
@@ -201,6 +202,9 @@ pub struct Hook {
     pub timeout_minutes: u32,
     /// What happens then.
     pub on_timeout: HookAction,
+    /// `roleArn` and `hookDetails`: told again, not acted upon.
+    #[serde(default)]
+    pub(crate) told: Map<String, Value>,
 }
 
 impl Hook {
@@ -213,6 +217,7 @@ impl Hook {
             target: HookTarget::Pause,
             timeout_minutes: 1_440,
             on_timeout: HookAction::Rollback,
+            told: Map::new(),
         }
     }
 

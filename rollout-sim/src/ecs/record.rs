@@ -153,6 +153,33 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// The record of a deployment that has not begun.
+    pub(crate) fn new(number: u32, arn: ServiceDeploymentArn, now: Timestamp, plan: Plan) -> Self {
+        Self {
+            number,
+            arn,
+            status: RecordStatus::Pending,
+            reason: None,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            stopped_at: None,
+            updated_at: now,
+            plan,
+            sources: Vec::new(),
+            blue: None,
+            stage: None,
+            stage_until: now,
+            hooks: Vec::new(),
+            rollback: None,
+            breaker: Monitor::Disabled,
+            failures: 0,
+            alarms: Monitor::Disabled,
+            triggered: Vec::new(),
+            last: Vec::new(),
+        }
+    }
+
     /// Whether nothing will come of it any more.
     pub(crate) fn is_over(&self) -> bool {
         match self.status {
@@ -218,6 +245,11 @@ pub(crate) struct ServiceRevision {
 impl Service {
     pub(crate) fn record(&self, number: u32) -> Option<&Record> {
         self.records.iter().rev().find(|r| r.number == number)
+    }
+
+    /// The record of the deployment that is under way.
+    pub(crate) fn open_record(&self) -> Option<&Record> {
+        self.records.iter().rev().find(|r| !r.is_over())
     }
 
     pub(crate) fn record_mut(&mut self, number: u32) -> Option<&mut Record> {

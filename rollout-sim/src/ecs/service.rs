@@ -8,7 +8,8 @@ use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::deployment::{Breaker, Deployment, Target};
+use super::breaker::Breaker;
+use super::deployment::{Deployment, Target};
 use super::plan::Plan;
 use super::record::{Record, ServiceRevision, words};
 use super::stop::Why;

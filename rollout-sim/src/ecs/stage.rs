@@ -10,16 +10,13 @@ use rollout_core::time::Timestamp;
 
 use super::Environment;
 use super::deployment::GivenUp;
-use super::plan::{ALL, HookAction, HookTarget, LifecycleStage};
-use super::record::{HookRun, HookStatus, Record};
+use super::plan::{ALL, LifecycleStage};
+use super::record::Record;
 use super::service::Service;
 use super::task::{Owner, Phase};
 use crate::elb::Refused;
 use crate::kernel::{Kernel, plus};
-use crate::rng::{Span, Stream};
-
-/// How long a function takes that is called by a hook. Ours.
-const FUNCTION: Span = Span::secs(1, 8);
+use crate::rng::Stream;
 
 /// What is to become of a set of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +73,11 @@ impl Environment {
         let record = service.record(number);
         let stage = record.and_then(|r| r.stage);
         let blue = record.and_then(|r| r.blue);
+        let traffic = &service.traffic;
+        let carries = |n: u32| {
+            let shares = [traffic.production_of(n), traffic.test_of(n)];
+            shares.into_iter().flatten().any(|share| share > 0)
+        };
         let mut sets: Vec<Set> = Vec::new();
         for (place, deployment) in service.deployments.iter().enumerate() {
             let n = deployment.number;
@@ -85,8 +87,9 @@ impl Environment {
                 (true, true) => keep,
                 (true, false) if stage >= Some(LifecycleStage::ScaleUp) => keep,
                 (true, false) => Want::Keep(0),
-                (false, true) if clean => Want::Gone,
-                (false, true) => Want::Leave,
+                // On the way back only what still carries traffic stays.
+                (false, true) if carries(n) && !clean => Want::Leave,
+                (false, true) => Want::Gone,
                 (false, false) if Some(n) == blue && !clean => keep,
                 (false, false) => Want::Gone,
             };
@@ -353,99 +356,25 @@ impl Environment {
         self.schedule(k, s, wait.max(1));
     }
 
-    fn start_hooks(
-        &self,
-        k: &mut Kernel,
-        s: u16,
-        number: u32,
-        stage: LifecycleStage,
-        back: bool,
-    ) -> Vec<HookRun> {
-        let service = &self.services[s as usize];
-        let Some(record) = service.record(number) else {
-            return Vec::new();
-        };
-        let runs = |hook: &&super::plan::Hook| {
-            // Nothing waits for a person on the way back.
-            hook.stages.contains(&stage)
-                && stage.takes(&hook.target)
-                && !(back && hook.target == HookTarget::Pause)
-        };
-        let mut all = Vec::new();
-        for hook in record.plan.hooks.iter().filter(runs) {
-            let expires_at = plus(k.now, hook.patience());
-            let (kind, status, answers_at) = match &hook.target {
-                HookTarget::Pause => ("pause", HookStatus::AwaitingAction, None),
-                HookTarget::Lambda { .. } => {
-                    let takes = k.draw(Stream::Scheduler, FUNCTION);
-                    ("lambda", HookStatus::InProgress, Some(plus(k.now, takes)))
-                }
-            };
-            all.push(HookRun {
-                id: format!("ecs-{kind}-{}", k.dice.hex(2)),
-                hook: hook.clone(),
-                status,
-                expires_at,
-                answers_at,
-            });
-        }
-        all
-    }
-
-    /// Whether no hook of the stage is waited for any more. One that failed or ran out ends the deployment, unless it is on
-    /// its way back already.
-    fn hooks_done(&mut self, k: &mut Kernel, s: u16, number: u32) -> bool {
-        let failing = self.failing_functions.clone();
-        let now = k.now;
-        let Some(record) = self.services[s as usize].record_mut(number) else {
-            return false;
-        };
-        let mut failed = false;
-        for run in record.hooks.iter_mut() {
-            if run.is_open() {
-                let broken = matches!(&run.hook.target, HookTarget::Lambda { arn } if failing.contains(arn));
-                if run.answers_at.is_some_and(|at| at <= now) {
-                    run.status = if broken {
-                        HookStatus::Failed
-                    } else {
-                        HookStatus::Succeeded
-                    };
-                } else if run.expires_at <= now {
-                    run.status = HookStatus::TimedOut;
-                }
-            }
-            failed |= match run.status {
-                HookStatus::Failed => true,
-                HookStatus::TimedOut => run.hook.on_timeout == HookAction::Rollback,
-                HookStatus::AwaitingAction | HookStatus::InProgress | HookStatus::Succeeded => false,
-            };
-        }
-        let stage = record.stage.map_or("", LifecycleStage::name);
-        let forward = record.is_forward();
-        let due = record
-            .hooks
-            .iter()
-            .filter(|run| run.is_open())
-            .map(HookRun::due)
-            .min();
-        if failed && forward {
-            self.give_up(k, s, &GivenUp::Hook(stage));
-            return false;
-        }
-        match due {
-            Some(due) => {
-                self.schedule(k, s, due.as_millis().saturating_sub(now.as_millis()));
-                false
-            }
-            None => true,
-        }
-    }
-
     fn finish_staged(&mut self, k: &mut Kernel, s: u16) {
         self.complete(k, s);
         let service = &mut self.services[s as usize];
         service.steady = true;
         service.say(k.now, "has reached a steady state.");
+    }
+
+    /// Somebody asks for the rollback of a deployment that is on its way forward; `false` for any other. The scheduler begins
+    /// it when it looks next.
+    pub(crate) fn ask_for_rollback(&mut self, k: &mut Kernel, s: u16, number: u32) -> bool {
+        let record = self.services[s as usize].record_mut(number);
+        let Some(record) = record.filter(|r| r.is_forward()) else {
+            return false;
+        };
+        record.status = RecordStatus::RollbackRequested;
+        record.updated_at = k.now;
+        record.hooks.clear();
+        self.schedule(k, s, 0);
+        true
     }
 
     /// A deployment that was created begins. A rollback that was asked for begins, too, and then the scheduler has seen enough

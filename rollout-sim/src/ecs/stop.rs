@@ -19,6 +19,9 @@ pub(crate) enum Why {
         container: ContainerName,
         message: String,
     },
+    CannotInitialize {
+        message: String,
+    },
     Exited {
         container: ContainerName,
         exit_code: i32,
@@ -40,10 +43,24 @@ pub(crate) enum Why {
 }
 
 impl Why {
+    /// Whether the task ended by itself.
+    const fn by_itself(&self) -> bool {
+        match self {
+            Self::CannotPull { .. }
+            | Self::CannotInitialize { .. }
+            | Self::Exited { .. }
+            | Self::OutOfMemory { .. } => true,
+            Self::ContainerUnhealthy
+            | Self::TargetUnhealthy { .. }
+            | Self::Scaling { .. }
+            | Self::ByUser { .. } => false,
+        }
+    }
+
     /// `StopCode` of Amazon ECS API, "Task".
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::CannotPull { .. } => "TaskFailedToStart",
+            Self::CannotPull { .. } | Self::CannotInitialize { .. } => "TaskFailedToStart",
             Self::Exited { .. } | Self::OutOfMemory { .. } => "EssentialContainerExited",
             Self::ContainerUnhealthy | Self::TargetUnhealthy { .. } | Self::Scaling { .. } => {
                 "ServiceSchedulerInitiated"
@@ -56,6 +73,7 @@ impl Why {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::CannotPull { message, .. } => format!("CannotPullContainerError: {message}"),
+            Self::CannotInitialize { message } => format!("ResourceInitializationError: {message}"),
             Self::Exited { .. } | Self::OutOfMemory { .. } => "Essential container in task exited".to_owned(),
             Self::ContainerUnhealthy => "Task failed container health checks".to_owned(),
             Self::TargetUnhealthy { group } => {
@@ -73,6 +91,7 @@ impl Why {
     fn cause(&self) -> Option<Cause> {
         match self {
             Self::CannotPull { .. } => Some(Cause::ImagePull),
+            Self::CannotInitialize { .. } => Some(Cause::ResourceInitialization),
             Self::Exited { .. } => Some(Cause::ContainerExited),
             Self::OutOfMemory { .. } => Some(Cause::OutOfMemory),
             Self::ContainerUnhealthy | Self::TargetUnhealthy { .. } => Some(Cause::HealthCheckFailed),
@@ -104,7 +123,8 @@ impl Task {
             reason: why.reason(),
             containers,
             log_tail: match (why, self.started_at) {
-                (Why::CannotPull { .. } | Why::Scaling { .. }, _) | (_, None) => Vec::new(),
+                (Why::CannotPull { .. } | Why::CannotInitialize { .. } | Why::Scaling { .. }, _)
+                | (_, None) => Vec::new(),
                 (_, Some(_)) => self.course.log.iter().rev().take(10).rev().cloned().collect(),
             },
         })
@@ -139,6 +159,7 @@ impl Task {
             // The others get a SIGTERM.
             Why::Exited { .. } | Why::OutOfMemory { .. } => (Some(143), None),
             Why::ContainerUnhealthy
+            | Why::CannotInitialize { .. }
             | Why::TargetUnhealthy { .. }
             | Why::Scaling { .. }
             | Why::ByUser { .. } => (ran.then_some(143), None),
@@ -163,10 +184,7 @@ impl Environment {
         task.stopping_at = Some(k.now);
         let owner = task.owner;
         // A process that has ended has nothing to drain and nothing to stop.
-        let dead = matches!(
-            why,
-            Why::CannotPull { .. } | Why::Exited { .. } | Why::OutOfMemory { .. }
-        );
+        let dead = why.by_itself();
         let wait = match (task.phase, task.target) {
             (Phase::Running, Some(_)) if !dead => {
                 task.phase = Phase::Deactivating;
@@ -206,10 +224,7 @@ impl Environment {
         task.target = None;
         task.stopped_at = Some(k.now);
         let owner = task.owner;
-        let ended = matches!(
-            task.why,
-            Some(Why::CannotPull { .. } | Why::Exited { .. } | Why::OutOfMemory { .. })
-        );
+        let ended = task.why.as_ref().is_some_and(Why::by_itself);
         self.forget_old_tasks(k.now, owner, id);
         if ended {
             self.task_failed(k, owner);

@@ -52,7 +52,11 @@ impl Environment {
 
     /// The service's grace period for health checks has ended for a task.
     pub(crate) fn grace_over(&mut self, k: &mut Kernel, id: u64) {
-        if self.tasks.get(&id).and_then(|t| t.target) == Some(TargetState::Unhealthy) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let (target, failed) = (task.target, task.container_failed);
+        if failed {
+            self.container_unhealthy(k, id);
+        } else if target == Some(TargetState::Unhealthy) {
             self.target_unhealthy(k, id);
         }
     }
@@ -66,9 +70,10 @@ impl Environment {
             return;
         };
         let reason = self.unhealthy_because(group, task);
+        let named = self.named(id);
         let group = &self.groups[group as usize];
         let text = format!(
-            "(port {}) is unhealthy in (target-group {}) due to (reason {reason})",
+            "{named} (port {}) is unhealthy in (target-group {}) due to (reason {reason})",
             group.port, group.arn
         );
         let why = Why::TargetUnhealthy {

@@ -93,6 +93,8 @@ pub(crate) struct Task {
     pub(crate) first_check: Timestamp,
     /// What the container's own check says; `None` without one.
     pub(crate) container_ok: Option<bool>,
+    /// Whether the container's own check has counted enough failures, and none has passed since.
+    pub(crate) container_failed: bool,
     pub(crate) settled: bool,
 }
 
@@ -188,6 +190,7 @@ impl Environment {
                 Owner::Service { .. } => check.map(|_| false),
                 Owner::Job => None,
             },
+            container_failed: false,
             settled: false,
         };
         k.mark_text(task.arn.as_str());
@@ -297,6 +300,11 @@ impl Environment {
 
     fn pulled(&mut self, k: &mut Kernel, id: u64) {
         let task = &self.tasks[&id];
+        if let Start::CannotInitialize { message } = &task.course.start {
+            let message = message.clone();
+            self.stop_task(k, id, Why::CannotInitialize { message });
+            return;
+        }
         let refused = match &task.course.start {
             Start::CannotPull { message } => Some((task.course.container.clone(), message.clone())),
             _ => self.pull_error(task.revision, &task.images),
@@ -346,15 +354,13 @@ impl Environment {
             Start::Unhealthy => task.ready_at = Timestamp::MAX,
             Start::UnhealthyAfter { millis } => task.bad_at = plus(now, millis),
             Start::SlowStart { millis } => task.ready_at = plus(now, millis),
-            Start::Ok | Start::CannotPull { .. } => {}
+            Start::Ok | Start::CannotPull { .. } | Start::CannotInitialize { .. } => {}
         }
         let (owner, checked) = (task.owner, task.target.is_some() || task.container_ok.is_some());
         if !checked {
             self.plan_health(k, id, plus(now, self.timing.settle), Look::Settled);
         }
-        if let Owner::Service { service, .. } = owner
-            && self.tasks[&id].group.is_some()
-        {
+        if let (Owner::Service { service, .. }, true) = (owner, checked) {
             let grace = self.services[service as usize].grace;
             self.plan_health(k, id, plus(now, grace), Look::Grace);
         }

@@ -450,24 +450,23 @@ impl DnsCutover for Broken {
         let mut seen = seen?;
         match self.how {
             How::FlattensAliases => {
-                if let Some(record) = &mut seen.record {
-                    if let RecordData::Alias { target, .. } = &record.data {
-                        record.data = RecordData::Values {
-                            ttl: 60,
-                            values: vec![target.to_string()],
-                        };
-                    }
+                if let Some(record) = &mut seen.record
+                    && let RecordData::Alias { target, .. } = &record.data
+                {
+                    record.data = RecordData::Values {
+                        ttl: 60,
+                        values: vec![target.to_string()],
+                    };
                 }
             }
             How::InventsARecord => {
-                let data = RecordData::Values {
-                    ttl: 60,
-                    values: vec!["192.0.2.1".to_owned()],
-                };
-                seen.record.get_or_insert(Record {
+                seen.record.get_or_insert_with(|| Record {
                     key: key.clone(),
                     weight: None,
-                    data,
+                    data: RecordData::Values {
+                        ttl: 60,
+                        values: vec!["192.0.2.1".to_owned()],
+                    },
                 });
             }
             How::MindsTheCase if key.name.as_str() != key.name.normalised() => seen.record = None,

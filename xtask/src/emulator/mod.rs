@@ -2,6 +2,7 @@
 //!
 //! An instance is one emulator and its helpers, under one name, with one folder: `<target>/emulator/run/<name>/`.
 
+mod clients;
 mod compare;
 mod http;
 mod instance;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Runs the emulator test-suite; starts an instance of its own, and stops it, if the default one does not run.
     Test(TestArgs),
+    /// Runs the AWS CLI, boto3 and ecs-deploy, from PyPI, against `rollout sim serve`.
+    Clients,
     /// Runs a crashing release by ecs-deploy, from PyPI, and by rollout, on a MiniStack of its own; prints both as Markdown.
     Compare,
 }
@@ -164,6 +167,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Start(args) => start(&layout, &args),
         Command::Stop(args) => stop(&layout, &args),
         Command::Status(args) => status::print(&layout, args.json),
+        Command::Clients => clients::run(&layout),
         Command::Compare => compare::run(&layout),
         Command::Test(args) => suite::run(&layout, args.with, &args.rest),
     }

@@ -44,7 +44,6 @@ pub(crate) fn confirm(claim: &Claim<'_>, seen: &ServiceObservation) -> Confirmat
         // Tasks that stopped before were judged by the deployment; one that stops now is replaced, and seen as a count.
         since: seen.at,
         visible_at: claim.changed_at,
-        written: true,
     };
     let known = Known {
         service: claim.service,

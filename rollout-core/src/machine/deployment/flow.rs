@@ -206,12 +206,32 @@ impl Deployment {
                 by: judge::foreign(&self.spec.service, seen, &primary),
                 touched: work.touched,
             }),
+            Standing::Arrived(found) if self.may_be_from_before(&work, &found.id, seen) => {
+                let text =
+                    "shows what ran before, and may be older than the change that is undone".to_owned();
+                work.glimpse = Some(Glimpse::of(text, None, seen));
+                self.look_again(now, work, aim, doubt)
+            }
             Standing::Arrived(found) => {
                 let since = self.found_since(&work, &aim, &found.id, found.created_at);
                 let (work, bound) = bind(now, work, aim, found.id, found.created_at, since);
                 self.judged(now, work, bound, seen)
             }
             Standing::Writable(primary) => self.writable(now, work, aim, doubt, primary, seen),
+        }
+    }
+
+    /// On the way back: whether a look after a write without an answer may be a stale one, from before the forward change
+    /// that the write is to undo.
+    fn may_be_from_before(&self, work: &Work, found: &DeploymentId, seen: &ServiceObservation) -> bool {
+        match &self.spec.target {
+            Target::Release { .. } => false,
+            Target::Restore { point, .. } => {
+                *found == point.deployment
+                    && work
+                        .asked_at
+                        .is_some_and(|asked| seen.at < asked.after(self.policy.stale_reads))
+            }
         }
     }
 
@@ -400,7 +420,6 @@ fn bind(
         changed_at: now,
         since,
         visible_at: now,
-        written: work.asked_at.is_some(),
     };
     (work, bound)
 }

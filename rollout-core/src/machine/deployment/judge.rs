@@ -40,8 +40,6 @@ pub(crate) struct Bound {
     pub(super) since: Timestamp,
     /// The last look that showed it as PRIMARY; before the first, the binding. Reads may lag behind this.
     pub(super) visible_at: Timestamp,
-    /// `false` when it was found and nothing was written.
-    pub(super) written: bool,
 }
 
 /// What the judge knows besides what was seen.

@@ -113,8 +113,8 @@ fn before_restore(
     Standing::Foreign(Box::new(primary.clone()))
 }
 
-/// Whether a deployment that was found and not made by us could be seen on a stale read: the captured one, while a
-/// forward change of ours may still be on its way. Then the way back is not claimed before stale reads are over.
+/// Whether a forward change of ours may still be on its way, or hidden by a stale read: it was not seen to have come, and the
+/// time in which it may come to light is not over. Then the way back is not claimed yet, whatever is PRIMARY.
 pub(super) fn may_be_stale(
     target: &Target,
     bound: &Bound,
@@ -124,18 +124,13 @@ pub(super) fn may_be_stale(
     match target {
         Target::Release { .. } => false,
         Target::Restore {
-            point,
-            ours,
-            our_revision,
+            ours, our_revision, ..
         } => {
             let listed = seen.deployments.iter().any(|deployment| {
                 ours.as_ref() == Some(&deployment.id)
                     || our_revision.as_ref() == Some(&deployment.task_definition)
             });
-            !bound.written
-                && bound.deployment == point.deployment
-                && !listed
-                && seen.at < bound.asked_at.after(slack)
+            !listed && seen.at < bound.asked_at.after(slack)
         }
     }
 }

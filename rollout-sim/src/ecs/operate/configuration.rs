@@ -1,10 +1,10 @@
 //! `deploymentConfiguration` in the words of the API, and what it means to a service.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Refused, invalid};
-use crate::ecs::deployment::{Breaker, Threshold};
+use crate::ecs::breaker::{Breaker, Threshold};
 use crate::ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Plan, Strategy, Watched};
 use crate::ecs::service::Service;
 
@@ -114,7 +114,7 @@ pub(crate) struct LifecycleHook {
     pub(crate) timeout_configuration: Option<Timeout>,
     /// `roleArn` and `hookDetails`: told again.
     #[serde(flatten)]
-    pub(crate) rest: serde_json::Map<String, Value>,
+    pub(crate) rest: Map<String, Value>,
 }
 
 /// Amazon ECS API, "DeploymentLifecycleHook": `targetType`.
@@ -218,6 +218,7 @@ impl LifecycleHook {
             target,
             timeout_minutes: minutes(wait, 1, 20_160, "timeoutInMinutes")?,
             on_timeout: timeout.and_then(|t| t.action).unwrap_or_default(),
+            told: self.rest.clone(),
         })
     }
 
@@ -234,7 +235,7 @@ impl LifecycleHook {
                 timeout_in_minutes: Some(hook.timeout_minutes),
                 action: Some(hook.on_timeout),
             }),
-            rest: serde_json::Map::new(),
+            rest: hook.told.clone(),
         }
     }
 }

@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 use super::configuration::DeploymentConfiguration;
 use super::{Failure, Refused, invalid, maybe_seconds, refused, seconds};
 use crate::ecs::Environment;
-use crate::ecs::deployment::GivenUp;
 use crate::ecs::plan::{HookAction, HookTarget, LifecycleStage};
 use crate::ecs::record::{HookRun, HookStatus, Monitor, Record, ServiceRevision, Summary};
 use crate::kernel::Kernel;
@@ -404,12 +403,7 @@ impl Environment {
                 });
             }
         }
-        if let Some(record) = self.services[s as usize].record_mut(number) {
-            record.status = RecordStatus::RollbackRequested;
-            record.updated_at = k.now;
-            record.hooks.clear();
-        }
-        self.schedule(k, s, 0);
+        self.ask_for_rollback(k, s, number);
         Ok(())
     }
 
@@ -428,27 +422,10 @@ impl Environment {
                 "Service deployment not found.",
             )
         })?;
-        let record = self.services[s as usize].record_mut(number);
-        let record = record.filter(|r| r.status == RecordStatus::InProgress);
-        let Some(record) = record else {
-            return Err(invalid("The service deployment is not in progress."));
-        };
-        let stage = record.stage.map_or("", LifecycleStage::name);
-        let run = record.hooks.iter_mut().find(|run| run.id == hook);
-        let Some(run) = run.filter(|run| run.status == HookStatus::AwaitingAction) else {
-            return Err(invalid("There is no hook with this id that awaits an action."));
-        };
-        record.updated_at = k.now;
-        match action {
-            HookAction::Continue => {
-                run.status = HookStatus::Succeeded;
-                self.schedule(k, s, 0);
-            }
-            HookAction::Rollback => {
-                run.status = HookStatus::Failed;
-                self.give_up(k, s, &GivenUp::Hook(stage));
-            }
+        if self.answer_pause(k, s, number, hook, action) {
+            Ok(())
+        } else {
+            Err(invalid("There is no hook with this id that awaits an action."))
         }
-        Ok(())
     }
 }

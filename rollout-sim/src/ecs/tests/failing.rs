@@ -242,8 +242,10 @@ fn tasks_that_fail_the_load_balancers_checks_are_replaced_after_the_grace_period
 
 #[test]
 fn tasks_that_fail_their_own_check_are_replaced_after_its_retries() {
-    let check =
-        |s: crate::ServiceBuilder| s.container_check(Duration::from_secs(5), 2, Duration::from_secs(20));
+    let check = |s: crate::ServiceBuilder| {
+        s.container_check(Duration::from_secs(5), 2, Duration::from_secs(20))
+            .grace(Duration::ZERO)
+    };
     let bench = Bench::new(world_with(9, Start::Unhealthy, check));
     let seen = bench.see();
     let template = serde_json::json!({
@@ -265,6 +267,60 @@ fn tasks_that_fail_their_own_check_are_replaced_after_its_retries() {
     // Checks every 5 s; those before 20 s do not count; the second that counts is at 25 s.
     let lived = task.stopped_at.since(began).as_millis();
     assert!((25_000..34_000).contains(&lived), "{lived} ms");
+}
+
+#[test]
+fn the_grace_period_holds_for_a_container_s_own_check_too() {
+    let run = |start: Start, grace: u64| {
+        let check = |s: crate::ServiceBuilder| {
+            s.container_check(Duration::from_secs(5), 1, Duration::ZERO)
+                .grace(Duration::from_secs(grace))
+        };
+        let world = world_with(24, start, check);
+        let template = serde_json::to_value(&world.environments[0].revisions[0].content).expect("plain data");
+        let bench = Bench::new(world);
+        let mut spec = bench.spec("2");
+        spec.template = template;
+        let started = bench.update_to(bench.ensure(&spec), None).expect("accepted");
+        (bench, started)
+    };
+    let slow = Start::SlowStart { millis: 40_000 };
+    let (patient, started) = run(slow.clone(), 60);
+    let seen = patient.until("completes", |s| {
+        settled(s) && s.primary().is_some_and(|d| d.id == started.deployment)
+    });
+    assert!(failures(&seen).is_empty(), "it recovered within its grace period");
+    let (hasty, started) = run(slow, 20);
+    hasty.until("fails", |s| {
+        s.deployment(&started.deployment)
+            .is_some_and(|d| d.rollout == RolloutState::Failed)
+    });
+    let (never, started) = run(Start::Unhealthy, 60);
+    let seen = never.until("a task stops", |s| !failures(s).is_empty());
+    let lived = failures(&seen)[0].stopped_at.since(started.created_at);
+    assert!(lived >= Duration::from_secs(60), "{lived:?}");
+    let events = never.events();
+    let said = |e: &String| {
+        e.starts_with("(service api) (task ") && e.ends_with(") failed container health checks.")
+    };
+    assert!(events.iter().any(said), "{events:?}");
+}
+
+#[test]
+fn a_task_whose_secrets_cannot_be_read_says_so() {
+    let message = "unable to pull secrets or registry auth".to_owned();
+    let bench = Bench::new(world(25, Start::CannotInitialize { message }));
+    bench.update("2").expect("nobody else deploys");
+    let seen = bench.until("a task stops", |s| !failures(s).is_empty());
+    let task = failures(&seen)[0];
+    assert_eq!(task.cause, Some(Cause::ResourceInitialization));
+    assert_eq!(task.code.as_deref(), Some("TaskFailedToStart"));
+    assert_eq!(
+        task.reason,
+        "ResourceInitializationError: unable to pull secrets or registry auth"
+    );
+    assert!(task.log_tail.is_empty() && task.containers[0].exit_code.is_none());
+    bench.until("goes back", settled);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 mod alarms;
+mod back;
 mod failing;
 mod laws;
 mod rolling;

@@ -5,6 +5,7 @@ mod ecr;
 mod ecs;
 mod elbv2;
 mod frame;
+mod logs;
 mod route53;
 mod serve;
 mod web;

@@ -15,7 +15,7 @@ use crate::behaviour::Start;
 use crate::faults::{Disturbance, Fault, Operation};
 use crate::incident::{Incident, When};
 use crate::testkit::{Bench, REPOSITORY, ctx, world, world_with};
-use crate::{Breaker, World};
+use crate::{Breaker, Hook, HookAction, LifecycleStage, Strategy, World};
 
 const API: &str = "api";
 
@@ -255,4 +255,48 @@ fn lost_answers_and_refusals_on_the_way_change_nothing() {
             assert_eq!(updates, 1, "{operation:?} {call} {what:?}");
         }
     }
+}
+
+/// The storefront's way with stages: what the machine makes of them.
+fn staged(
+    start: Start,
+    describe: impl FnOnce(crate::ServiceBuilder) -> crate::ServiceBuilder,
+) -> (Bench, Outcome) {
+    deploy(world_with(41, start, |s| {
+        describe(
+            s.load_balanced(8080)
+                .strategy(Strategy::BlueGreen)
+                .bake_minutes(3),
+        )
+    }))
+}
+
+#[test]
+fn a_release_in_stages_is_deployed_when_the_old_set_has_gone() {
+    let (bench, outcome) = staged(Start::Ok, |s| s);
+    assert!(matches!(outcome, Outcome::Deployed { .. }), "{outcome:?}");
+    let seen = bench.see();
+    assert_eq!((seen.running, seen.deployments[0].running), (3, 3));
+}
+
+#[test]
+fn a_release_in_stages_that_crashes_is_no_success() {
+    let crash = Start::CrashAfter {
+        millis: 800,
+        exit_code: 2,
+    };
+    let (_, outcome) = staged(crash, |s| s);
+    assert!(!matches!(outcome, Outcome::Deployed { .. }), "{outcome:?}");
+}
+
+#[test]
+fn a_pause_that_nobody_answers_is_a_rollback_of_the_platform() {
+    let pause = Hook::pause([LifecycleStage::PostTestTrafficShift]).timeout(2, HookAction::Rollback);
+    let (bench, outcome) = staged(Start::Ok, |s| s.hook(pause));
+    assert_eq!(cause(&outcome), Cause::PlatformRolledBack);
+    assert_eq!(
+        bench.see().running,
+        6,
+        "the machine tells it as soon as it sees it"
+    );
 }

@@ -192,3 +192,18 @@ fn what_makes_no_sense_is_said() {
     let nothing = Scenario::parse("seed = 1", false).expect_err("it is empty");
     assert!(nothing.to_string().contains("describes no environment"));
 }
+
+/// What the documentation shows is a scenario.
+#[test]
+fn the_documented_scenario_is_one() {
+    let document = include_str!("../../../../../docs/simulated-aws.md");
+    let (_, rest) = document.split_once("```toml\n").expect("it shows one");
+    let (shown, _) = rest.split_once("```").expect("it ends");
+    let scenario = scenario(shown);
+    assert_eq!(scenario.faults().map(|f| f.len()).expect("they make sense"), 1);
+    let world = scenario.world(1).expect("a world");
+    assert_eq!(
+        world.service("production", "api").expect("it is there").running,
+        3
+    );
+}

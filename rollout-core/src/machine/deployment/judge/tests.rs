@@ -14,7 +14,6 @@ fn bound() -> Bound {
         changed_at: at(10),
         since: at(10),
         visible_at: at(10),
-        written: true,
     }
 }
 

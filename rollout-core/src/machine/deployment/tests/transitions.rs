@@ -508,6 +508,29 @@ fn a_restore_that_found_nothing_changed_waits_for_late_changes_and_undoes_them()
     assert_eq!(walk.give(at(106), observed(&late)).unwrap(), restored(NEW));
 }
 
+/// Found by the exhaustive search: the restore's answer is lost, and the look after it is a stale one, from before our
+/// late forward change. The captured deployment in it is no proof that the service is back.
+#[test]
+fn a_restore_with_a_lost_answer_does_not_take_a_stale_read_for_its_success() {
+    let mut walk = looking_back();
+    assert_eq!(
+        walk.give(at(101), observed(&after(at(101)))).unwrap(),
+        restored(NEW)
+    );
+    let lost = Event::CallFailed(later(Applied::Maybe));
+    assert_eq!(walk.give(at(102), lost).unwrap(), observe());
+    assert_eq!(walk.give(at(103), observed(&before(at(103)))).unwrap(), []);
+    assert_eq!(walk.machine.outcome(), None, "it may be a stale read");
+    assert_eq!(walk.give(at(113), Event::Elapsed).unwrap(), observe());
+    // Ours is there after all; when no answer can come to light any more, it is written again.
+    assert_eq!(walk.give(at(114), observed(&after(at(114)))).unwrap(), []);
+    assert_eq!(walk.give(at(133), Event::Elapsed).unwrap(), observe());
+    assert_eq!(
+        walk.give(at(134), observed(&after(at(134)))).unwrap(),
+        restored(NEW)
+    );
+}
+
 #[test]
 fn a_restore_goes_over_a_third_revision_only_if_the_platform_went_there() {
     let third = || {

@@ -1,9 +1,9 @@
 //! Task definitions. They belong to account and region, so that environments that share both share them.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{Paged, invalid, view};
+use super::{Paged, invalid, value};
 use crate::endpoint::call::Call;
 use crate::endpoint::document::{Document, map};
 use crate::endpoint::refusal::Refusal;
@@ -39,11 +39,63 @@ impl Call<'_> {
     }
 }
 
+/// What is told of a definition and not taken: a caller that sends back what it was told means nothing by it.
+const TOLD_ONLY: [&str; 8] = [
+    "compatibilities",
+    "deregisteredAt",
+    "registeredAt",
+    "registeredBy",
+    "requiresAttributes",
+    "revision",
+    "status",
+    "taskDefinitionArn",
+];
+
+/// A definition as it is told: lists that were left out are there and empty, and clients count on that (Amazon ECS API,
+/// "RegisterTaskDefinition": the response of the example).
+fn told(definition: &impl Serialize) -> Document {
+    const EMPTY: [&str; 2] = ["placementConstraints", "volumes"];
+    const EMPTY_IN_CONTAINER: [&str; 5] = [
+        "environment",
+        "mountPoints",
+        "portMappings",
+        "systemControls",
+        "volumesFrom",
+    ];
+    let mut told = value(definition);
+    let fits_fargate = told["networkMode"] == "awsvpc" && !told["cpu"].is_null() && !told["memory"].is_null();
+    if let Some(members) = told.as_object_mut() {
+        let launch: &[&str] = if fits_fargate {
+            &["EC2", "FARGATE"]
+        } else {
+            &["EC2"]
+        };
+        members.insert("compatibilities".to_owned(), json!(launch));
+        for name in EMPTY {
+            members.entry(name).or_insert_with(|| json!([]));
+        }
+    }
+    let containers = told["containerDefinitions"].as_array_mut();
+    for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
+        container.entry("cpu").or_insert_with(|| json!(0));
+        container.entry("essential").or_insert_with(|| json!(true));
+        for name in EMPTY_IN_CONTAINER {
+            container.entry(name).or_insert_with(|| json!([]));
+        }
+    }
+    told.into()
+}
+
 fn register(call: &mut Call<'_>) -> Answer {
     let mut content: Value = call.input()?;
     let home = call.home()?;
     call.share_definitions();
     let now = call.now();
+    if let Some(members) = content.as_object_mut() {
+        for name in TOLD_ONLY {
+            members.remove(name);
+        }
+    }
     // An empty list of tags is none.
     if let Some(members) = content.as_object_mut()
         && members
@@ -59,7 +111,7 @@ fn register(call: &mut Call<'_>) -> Answer {
         let (_, env) = call.at(index);
         let registered = env.register_task_definition(now, content.clone())?;
         if index == home {
-            answer = view(&registered);
+            answer = told(&registered);
         }
     }
     call.changed();
@@ -93,7 +145,7 @@ fn describe(call: &mut Call<'_>) -> Answer {
             Value::Null => Document::list(Vec::<Document>::new()),
             tags => Document::from(tags),
         });
-    Ok(map! { "taskDefinition": view(&definition), "tags": tags })
+    Ok(map! { "taskDefinition": told(&definition), "tags": tags })
 }
 
 fn deregister(call: &mut Call<'_>) -> Answer {
@@ -117,7 +169,7 @@ fn deregister(call: &mut Call<'_>) -> Answer {
         }
     }
     match (answer, refused) {
-        (Some(answer), _) => Ok(map! { "taskDefinition": view(&answer) }),
+        (Some(answer), _) => Ok(map! { "taskDefinition": told(&answer) }),
         (None, Some(why)) => Err(why.into()),
         (None, None) => Err(Refusal::client(
             "ClientException",
