@@ -95,7 +95,7 @@ mod http;
 mod incident;
 mod kernel;
 #[cfg(feature = "endpoint")]
-mod logs;
+mod log;
 mod look;
 #[cfg_attr(
     not(feature = "endpoint"),

@@ -19,3 +19,6 @@ struct Conformance;
 
 #[cfg(feature = "aws")]
 pub mod emulator;
+
+#[cfg(feature = "endpoint")]
+pub mod wired;

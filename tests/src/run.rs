@@ -17,7 +17,7 @@ use rollout_core::port::Clock;
 use rollout_sim::{SimCloud, World};
 
 /// The longest that one call may take, as calls are told.
-const CALL: Duration = Duration::from_secs(20);
+pub(crate) const CALL: Duration = Duration::from_secs(20);
 
 /// A record of a rollout's journal.
 pub type Entry = Record<Event, Effect>;

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rollout_core::dns::Record;
 use rollout_core::id::ImageDigest;
 use rollout_core::journal::{Body, MemoryJournal, replay};
 use rollout_core::machine::rollout::{Action, Event, LeftAt, Outcome, Rollout, Superseding};
@@ -92,6 +93,17 @@ impl Run {
         };
         if self.script.has_foreign_record() {
             expected.records = truth::records(&world);
+        }
+        // A TTL that could not be restored is no failure of a release, if the outcome tells it.
+        if let Outcome::Released { records, .. } = &self.outcome {
+            for claimed in records {
+                let same = |held: &&mut Record| {
+                    held.key.same_as(&claimed.key) && held.data.same_target(&claimed.data)
+                };
+                if let Some(held) = expected.records.iter_mut().find(same) {
+                    held.clone_from(claimed);
+                }
+            }
         }
         let mut found = Vec::new();
         match &self.outcome {
@@ -430,7 +442,7 @@ fn every_seed_ends_truthfully() {
                 return part;
             }
             // Each seed twice; of a very long row one in eight.
-            part.run(seed, seeds.end <= 10_000 || seed % 8 == 0);
+            part.run(seed, seeds.end <= 10_000 || seed.is_multiple_of(8));
         }
     };
     std::thread::scope(|scope| {

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
             "--",
             "--nocapture",
         ];
-        run_command(cargo(&root).args(proof).args(targets))
+        run_command(cargo(&root).args(proof).args(targets).args(["--", "--nocapture"]))
     });
     for kind in EMULATORS.into_iter().filter(|_| !args.no_emulators) {
         steps.run(&format!("emulator tests with {kind}"), || {

@@ -1,5 +1,7 @@
 //! Images from one ECR registry to another, byte for byte.
 
+#[cfg(test)]
+mod corpus;
 pub(crate) mod layer;
 mod manifest;
 mod registry;
@@ -93,13 +95,6 @@ impl EcrPromotion {
             layers,
             tagged: true,
         }
-    }
-
-    /// The same with another way to fetch layers.
-    #[must_use]
-    pub fn with_layers(mut self, layers: Arc<dyn LayerSource>) -> Self {
-        self.layers = layers;
-        self
     }
 
     /// Without a tag in the target: for teams whose lifecycle policies keep untagged images.

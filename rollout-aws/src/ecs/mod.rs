@@ -1,5 +1,7 @@
 //! An environment on Amazon ECS: its services, its task definitions, its one-off tasks, and the way back.
 
+#[cfg(test)]
+mod corpus;
 mod map;
 mod observe;
 mod revision;

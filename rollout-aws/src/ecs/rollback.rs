@@ -138,7 +138,7 @@ impl Rollback for EcsRollback {
     }
 }
 
-/// The deployment that is PRIMARY and done, of a service that has tasks.
+/// The deployment that is PRIMARY and done, of a service that has tasks; else the answer to the capture.
 fn candidate(seen: &ServiceObservation) -> Result<&DeploymentObservation, Captured> {
     let nothing = |why: String| {
         Err(Captured::Nothing {
@@ -160,6 +160,8 @@ fn candidate(seen: &ServiceObservation) -> Result<&DeploymentObservation, Captur
         RolloutState::Completed => {}
         // Where the deployment does not say, its record may.
         RolloutState::Other(_) if recorded == Some(&RecordStatus::Successful) => {}
+        RolloutState::InProgress => return Err(busy(primary)),
+        RolloutState::Other(_) if recorded == Some(&RecordStatus::InProgress) => return Err(busy(primary)),
         other => {
             let state = match other {
                 RolloutState::InProgress => "IN_PROGRESS",
@@ -177,6 +179,14 @@ fn candidate(seen: &ServiceObservation) -> Result<&DeploymentObservation, Captur
         return nothing("it is scaled to zero".to_owned());
     }
     Ok(primary)
+}
+
+fn busy(primary: &DeploymentObservation) -> Captured {
+    let under_way = || format!("its deployment {} is under way", primary.id);
+    Captured::Busy {
+        deployment: primary.id.clone(),
+        text: primary.reason.clone().unwrap_or_else(under_way),
+    }
 }
 
 /// The digests that the deployment's running tasks agree on.

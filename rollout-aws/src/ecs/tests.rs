@@ -969,7 +969,7 @@ async fn a_capture_is_a_point_or_says_why_not() {
 
     for (deployments, revision, tasks, word) in [
         (
-            vec![deployment("ecs-svc/1", "PRIMARY", 1, "IN_PROGRESS")],
+            vec![deployment("ecs-svc/1", "PRIMARY", 1, "FAILED")],
             revision("ACTIVE"),
             two("b"),
             "not COMPLETED",
@@ -991,6 +991,14 @@ async fn a_capture_is_a_point_or_says_why_not() {
             "{word}: {nothing:?}"
         );
     }
+
+    // Somebody deploys: that is not the same as having nothing to go back to.
+    let under_way = vec![deployment("ecs-svc/2", "PRIMARY", 1, "IN_PROGRESS")];
+    let busy = capture(under_way, revision("ACTIVE"), two("b")).await;
+    assert!(
+        matches!(&busy, Captured::Busy { deployment, .. } if deployment.as_str() == "ecs-svc/2"),
+        "{busy:?}"
+    );
 }
 
 #[test]

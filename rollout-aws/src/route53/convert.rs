@@ -8,41 +8,7 @@ use rollout_core::error::{Error, ErrorKind};
 use rollout_core::id::{DomainName, ZoneId};
 
 use super::LIST;
-
-/// A name as Route 53 lists it, made comparable: `\052` and its like undone, lower case, no trailing dot
-/// (Amazon Route 53 developer guide, "DNS domain name format": other characters are listed as `\` and three octal digits).
-pub(super) fn plain_name(listed: &str) -> String {
-    let mut bytes = unescape(listed);
-    if bytes.last() == Some(&b'.') {
-        bytes.pop();
-    }
-    String::from_utf8_lossy(&bytes).to_ascii_lowercase()
-}
-
-/// Undoes `\ooo` (octal).
-pub(super) fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        if first != b'\\' {
-            bytes.push(first);
-            continue;
-        }
-        match after {
-            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
-                bytes.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
-                rest = after;
-            }
-            [next, after @ ..] => {
-                bytes.push(*next);
-                rest = after;
-            }
-            [] => bytes.push(first),
-        }
-    }
-    bytes
-}
+use super::text::unescape;
 
 /// Our name of a type.
 pub(super) fn record_type(listed: &RrType) -> RecordType {
@@ -184,6 +150,7 @@ pub(super) fn incomplete(key: impl core::fmt::Display, error: BuildError) -> Err
 
 #[cfg(test)]
 mod tests {
+    use super::super::text::plain_name;
     use super::*;
 
     #[test]

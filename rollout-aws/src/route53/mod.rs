@@ -31,7 +31,10 @@
 mod authority;
 mod convert;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;
+mod text;
 mod wire;
 
 use core::fmt;
@@ -218,7 +221,7 @@ impl Route53Cutover {
                 .map_err(|error| from_sdk(LIST, format!("{key} in zone {zone}"), false, error))?;
             // The list begins at the name and type asked for and is sorted by them: past them there is no more of them.
             for listed in page.resource_record_sets() {
-                let ours = convert::plain_name(listed.name()) == name
+                let ours = text::plain_name(listed.name()) == name
                     && convert::record_type(listed.r#type()) == *wanted;
                 if !ours {
                     return mixed(key, others);
@@ -232,7 +235,7 @@ impl Route53Cutover {
             let Some((next_name, next_type)) = next.filter(|_| page.is_truncated) else {
                 return mixed(key, others);
             };
-            if convert::plain_name(&next_name) != name || convert::record_type(&next_type) != *wanted {
+            if text::plain_name(&next_name) != name || convert::record_type(&next_type) != *wanted {
                 return mixed(key, others);
             }
             request = self

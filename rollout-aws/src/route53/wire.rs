@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
-use super::convert::{plain_name, unescape};
+use super::text::{plain_name, unescape};
 
 /// The longest wait for one try. A datagram may be lost, so there are [`TRIES`].
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -249,7 +249,8 @@ fn belongs(query: &Message, answer: &Message) -> bool {
         && answer.queries == query.queries
 }
 
-fn read(question: &Question, answer: &Message) -> Reply {
+/// What the message says about the question.
+pub(super) fn read(question: &Question, answer: &Message) -> Reply {
     let records = || {
         answer
             .answers

@@ -6,13 +6,15 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use rollout_aws::clock::TokioClock;
 use rollout_aws::cloudwatch::{AlarmGate, LoadBalancerRequests};
-use rollout_aws::ecr::{EcrPromotion, Registry};
+use rollout_aws::ecr::{EcrPromotion, HttpLayers, LayerSource, Registry};
 use rollout_aws::ecs::{EcsEnvironment, EcsRollback};
 use rollout_aws::elbv2::{LoadBalancers, TargetHealthGate};
 use rollout_aws::gates::Gates;
-use rollout_aws::probe::{AddressPolicy, HttpGate};
+use rollout_aws::probe::{AddressPolicy, Fetch, HttpFetch, HttpGate};
+use rollout_aws::resolve::{Resolve, SystemResolver};
 use rollout_aws::route53::{Authority, Route53Cutover};
 use rollout_aws::sts::{Expected, IdentityGuard};
+use rollout_aws::time::Now;
 use rollout_core::port::{Clock, Ports};
 
 use crate::args::Global;
@@ -28,22 +30,8 @@ impl Aws {
     pub(super) async fn open(global: &Global, config: &Config) -> anyhow::Result<Self> {
         let source = sdk(global, config.source()).await;
         let target = sdk(global, config.target()).await;
-        let guard = guard(&target, config.target());
-        let environment = Arc::new(ecs(&target, config.target(), &guard));
-        let rollback = EcsRollback::new(Arc::clone(&environment)).images(Registry::from_config(&target));
         Ok(Self {
-            ports: Ports {
-                source: Arc::new(ecs(
-                    &source,
-                    config.source(),
-                    &self::guard(&source, config.source()),
-                )),
-                images: Arc::new(EcrPromotion::from_config(&source, &target, Arc::clone(&guard))?),
-                gates: Arc::new(gates(&target, config.target())),
-                dns: Arc::new(dns(&target, config, guard)),
-                rollback: Arc::new(rollback),
-                target: environment,
-            },
+            ports: ports(config, &source, &target, &Outside::network()?)?,
             clock: Arc::new(TokioClock::new()),
         })
     }
@@ -55,6 +43,62 @@ impl Aws {
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
     }
+}
+
+/// What the adapters reach besides AWS's APIs.
+pub(super) struct Outside {
+    /// How a probe's request is sent.
+    pub(super) fetch: Arc<dyn Fetch>,
+    /// How a probe's host is looked up.
+    pub(super) resolver: Arc<dyn Resolve>,
+    /// How a load balancer's own name is looked up.
+    pub(super) balancers: Arc<dyn Resolve>,
+    /// How layers are downloaded.
+    pub(super) layers: Arc<dyn LayerSource>,
+    /// Whether the zone's name servers can be asked at all.
+    pub(super) name_servers: bool,
+    /// What dates observations.
+    pub(super) now: Now,
+}
+
+impl Outside {
+    /// The network.
+    fn network() -> anyhow::Result<Self> {
+        Ok(Self {
+            fetch: Arc::new(HttpFetch),
+            resolver: Arc::new(SystemResolver),
+            balancers: Arc::new(SystemResolver),
+            layers: Arc::new(HttpLayers::new()?),
+            name_servers: true,
+            now: rollout_aws::time::system(),
+        })
+    }
+}
+
+/// Every adapter, wired for one pair of environments.
+pub(super) fn ports(
+    config: &Config,
+    source: &SdkConfig,
+    target: &SdkConfig,
+    outside: &Outside,
+) -> anyhow::Result<Ports> {
+    let guard = guard(target, config.target());
+    let environment = Arc::new(ecs(target, config.target(), &guard, outside));
+    let rollback = EcsRollback::new(Arc::clone(&environment)).images(Registry::from_config(target));
+    let source_guard = self::guard(source, config.source());
+    Ok(Ports {
+        source: Arc::new(ecs(source, config.source(), &source_guard, outside)),
+        images: Arc::new(EcrPromotion::new(
+            Registry::from_config(source),
+            Registry::from_config(target),
+            Arc::clone(&guard),
+            Arc::clone(&outside.layers),
+        )),
+        gates: Arc::new(gates(target, config.target(), outside)),
+        dns: Arc::new(dns(target, config, guard, outside)),
+        rollback: Arc::new(rollback),
+        target: environment,
+    })
 }
 
 /// The SDK's own places for credentials, endpoints and the rest; what the configuration says goes first.
@@ -84,30 +128,49 @@ fn guard(sdk: &SdkConfig, environment: &Environment) -> Arc<IdentityGuard> {
     Arc::new(IdentityGuard::from_config(sdk, expected))
 }
 
-fn ecs(sdk: &SdkConfig, environment: &Environment, guard: &Arc<IdentityGuard>) -> EcsEnvironment {
-    EcsEnvironment::from_config(sdk, &environment.cluster, Arc::clone(guard)).registry(&environment.registry)
+fn ecs(
+    sdk: &SdkConfig,
+    environment: &Environment,
+    guard: &Arc<IdentityGuard>,
+    outside: &Outside,
+) -> EcsEnvironment {
+    EcsEnvironment::from_config(sdk, &environment.cluster, Arc::clone(guard))
+        .registry(&environment.registry)
+        .clock(Arc::clone(&outside.now))
 }
 
-fn gates(sdk: &SdkConfig, environment: &Environment) -> Gates {
+fn gates(sdk: &SdkConfig, environment: &Environment, outside: &Outside) -> Gates {
     let policy = AddressPolicy::new(environment.allow_addresses.iter().copied());
+    let now = || Arc::clone(&outside.now);
+    let http = HttpGate::new(policy)
+        .with_fetch(Arc::clone(&outside.fetch))
+        .with_resolver(Arc::clone(&outside.resolver))
+        .with_now(now());
     Gates::builder()
-        .with_target_health(Arc::new(TargetHealthGate::from_config(sdk)))
-        .with_http(Arc::new(HttpGate::new(policy)))
-        .with_alarms(Arc::new(AlarmGate::from_config(sdk)))
+        .with_target_health(Arc::new(TargetHealthGate::from_config(sdk).with_now(now())))
+        .with_http(Arc::new(http))
+        .with_alarms(Arc::new(AlarmGate::from_config(sdk).with_now(now())))
         .build()
 }
 
-fn dns(sdk: &SdkConfig, config: &Config, guard: Arc<IdentityGuard>) -> Route53Cutover {
-    let balancers = Arc::new(LoadBalancers::from_config(sdk));
+fn dns(sdk: &SdkConfig, config: &Config, guard: Arc<IdentityGuard>, outside: &Outside) -> Route53Cutover {
+    let now = || Arc::clone(&outside.now);
+    let balancers = Arc::new(LoadBalancers::from_config(sdk).with_now(now()));
     // The configuration has checked that all records are verified in one way.
     let authority = match config.dns.first().map(|dns| dns.verify).unwrap_or_default() {
-        Verify::NameServers => Authority::NameServers,
+        Verify::NameServers if outside.name_servers => Authority::NameServers,
+        // Nobody answers for them: what Route 53 itself says it would answer is the nearest.
+        Verify::NameServers => Authority::TestDnsAnswer,
         Verify::TestDnsAnswer => Authority::TestDnsAnswer,
         Verify::Api => Authority::RecordsApi,
     };
     Route53Cutover::from_config(sdk, config.dns.iter().map(|dns| dns.zone.clone()))
+        .with_now(now())
+        .with_resolver(Arc::clone(&outside.balancers))
         .with_authority(authority)
         .with_guard(guard)
         .with_target_health(Arc::clone(&balancers) as Arc<_>)
-        .with_request_count(Arc::new(LoadBalancerRequests::from_config(sdk, balancers)))
+        .with_request_count(Arc::new(
+            LoadBalancerRequests::from_config(sdk, balancers).with_now(now()),
+        ))
 }

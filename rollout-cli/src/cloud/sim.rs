@@ -1,6 +1,10 @@
 //! The simulated cloud: built from the configuration, kept in the state directory between commands.
 
+#[cfg(not(feature = "aws"))]
+mod direct;
 mod incident;
+#[cfg(feature = "aws")]
+mod wired;
 mod world;
 
 use core::time::Duration;
@@ -8,12 +12,14 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use async_trait::async_trait;
 use rollout_core::port::{Clock, Ports};
-use rollout_core::time::Timestamp;
 use rollout_sim::{SimCloud, World};
 use serde::{Deserialize, Serialize};
 
+#[cfg(not(feature = "aws"))]
+use self::direct::bind;
+#[cfg(feature = "aws")]
+use self::wired::bind;
 use crate::args::Global;
 use crate::config::Config;
 use crate::runs::Runs;
@@ -59,15 +65,9 @@ impl Sim {
         // What was planned for now has happened when the first call comes.
         world.pass(Duration::from_millis(1));
         let cloud = SimCloud::new(world);
-        let ports = cloud.ports(config.promotion.from.as_str(), config.promotion.to.as_str())?;
         let watched = !global.json && std::io::stdout().is_terminal() && !paint::dumb();
-        let clock: Arc<dyn Clock> = match args.speed.unwrap_or(if watched { WATCHED } else { 0 }) {
-            0 => cloud.clock(),
-            speed => Arc::new(Paced {
-                world: cloud.clock(),
-                speed,
-            }),
-        };
+        let speed = args.speed.unwrap_or(if watched { WATCHED } else { 0 });
+        let (ports, clock) = bind(&cloud, config, speed)?;
         Ok(Self {
             cloud,
             ports,
@@ -101,33 +101,4 @@ impl Sim {
 fn kept(runs: &Runs) -> Option<Kept> {
     let text = std::fs::read(runs.sim_file()).ok()?;
     serde_json::from_slice(&text).ok()
-}
-
-/// Lets the world's time pass at a pace that people can follow.
-struct Paced {
-    world: Arc<dyn Clock>,
-    speed: u32,
-}
-
-/// Between two steps of the world.
-const STEP: Duration = Duration::from_millis(50);
-
-#[async_trait]
-impl Clock for Paced {
-    fn now(&self) -> Timestamp {
-        self.world.now()
-    }
-
-    async fn sleep_until(&self, moment: Timestamp) {
-        loop {
-            let left = moment.since(self.world.now());
-            if left.is_zero() {
-                return;
-            }
-            let span = left.min(STEP.saturating_mul(self.speed));
-            tokio::time::sleep(span / self.speed).await;
-            // Nothing else moves this world, so a step is as long as it was slept for.
-            self.world.sleep_until(self.world.now().after(span)).await;
-        }
-    }
 }

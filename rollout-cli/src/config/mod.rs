@@ -94,7 +94,7 @@ impl Config {
     }
 
     /// Reads the configuration's text, the first one, with the overlays after it.
-    fn parse(sources: Vec<Arc<Source>>) -> Result<Self, Invalid> {
+    pub(crate) fn parse(sources: Vec<Arc<Source>>) -> Result<Self, Invalid> {
         let sink = Sink::new(sources);
         // Each text is behind blanks as long as the texts before it, so that an offset names its file, too.
         let texts: Vec<String> = sink

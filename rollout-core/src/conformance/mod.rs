@@ -103,7 +103,7 @@ pub use report::{Check, Finding, Report, Stop, Verdict};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// Calls take effect, and none of their answers arrives.
+    /// Calls that change something take effect, and none of their answers arrives. Calls that only look go right.
     LostAnswers,
     /// Calls are refused for being too many, before they take effect.
     Throttled,

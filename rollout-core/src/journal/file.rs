@@ -1,7 +1,7 @@
 //! A journal in a file: append-only JSON lines, fdatasync where the driver asks for it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -131,13 +131,30 @@ where
     E: DeserializeOwned,
     F: DeserializeOwned,
 {
-    let place = || path.display().to_string();
+    let place = path.display().to_string();
+    let file = File::open(path).map_err(|source| JournalError::Store {
+        action: "read",
+        place: place.clone(),
+        source,
+    })?;
+    read_records(BufReader::new(file), &place)
+}
+
+/// Reads the records of a journal from anywhere; `place` is how errors name it. An unfinished last line is left out.
+///
+/// # Errors
+/// [`JournalError`] when it cannot be read, is of a newer format, or holds a line that is no record.
+pub fn read_records<E, F>(mut reader: impl BufRead, place: &str) -> Result<Vec<Record<E, F>>, JournalError>
+where
+    E: DeserializeOwned,
+    F: DeserializeOwned,
+{
+    let place = || place.to_owned();
     let store = |source| JournalError::Store {
         action: "read",
         place: place(),
         source,
     };
-    let mut reader = BufReader::new(File::open(path).map_err(store)?);
     let mut records = Vec::new();
     let mut line = Vec::new();
     loop {

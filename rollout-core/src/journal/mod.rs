@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 mod file;
 mod memory;
 
-pub use file::{FileJournal, read_file};
+pub use file::{FileJournal, read_file, read_records};
 pub use memory::MemoryJournal;
 
 /// The version of the record format that this crate writes. It reads this one and every older one.

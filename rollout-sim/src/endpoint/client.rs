@@ -57,7 +57,13 @@ impl InProcess {
     /// Answers calls from this endpoint. The world's present is now; call it on the runtime that will be used.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
-        let pace = Pace::new(endpoint.cloud().clone(), 1);
+        Self::paced(endpoint, 1)
+    }
+
+    /// The same for people who watch: so many seconds of the world in one of the runtime's, whose time runs.
+    #[must_use]
+    pub fn paced(endpoint: Endpoint, speed: u32) -> Self {
+        let pace = Pace::new(endpoint.cloud().clone(), speed);
         Self {
             exchange: Exchange::new(endpoint, pace, Latency::default()),
         }

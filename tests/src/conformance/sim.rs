@@ -29,13 +29,16 @@ use rollout_sim::{
 };
 use serde_json::{Value, json};
 
-const SOURCE: &str = "staging";
-const TARGET: &str = "production";
+pub(super) const SOURCE: &str = "staging";
+pub(super) const TARGET: &str = "production";
+pub(super) const SOURCE_ACCOUNT: &str = "111111111111";
+pub(super) const TARGET_ACCOUNT: &str = "222222222222";
+pub(super) const REGION: &str = "eu-central-1";
 const SERVICE: &str = "api";
 const IMAGES: &str = "app/api";
 const JOBS: &str = "app/job";
 const EMPTY: &str = "new/api";
-const ZONE: &str = "Z0CONFORMANCE";
+pub(super) const ZONE: &str = "Z0CONFORMANCE";
 const LEGACY: &str = "legacy-1000000001.eu-central-1.elb.amazonaws.com";
 const DEAD: &str = "dead-1000000003.eu-central-1.elb.amazonaws.com";
 const REQUESTS: u64 = 60;
@@ -56,11 +59,11 @@ pub fn world(seed: u64) -> World {
         ..Behaviour::default()
     };
     let built = World::builder(seed)
-        .environment(SOURCE, |e| e.account("111111111111").image(IMAGES, "9"))
+        .environment(SOURCE, |e| e.account(SOURCE_ACCOUNT).image(IMAGES, "9"))
         .environment(TARGET, |e| {
             let e = ALARMS
                 .iter()
-                .fold(e.account("222222222222"), |e, alarm| e.alarm(alarm));
+                .fold(e.account(TARGET_ACCOUNT), |e, alarm| e.alarm(alarm));
             e.repository(EMPTY)
                 .image(IMAGES, "1")
                 .image(IMAGES, "good")
@@ -100,6 +103,12 @@ pub trait Wire {
     /// # Errors
     /// When they cannot.
     fn upset(&self, trouble: Option<Trouble>) -> Result<(), Stop>;
+
+    /// Whether the world can be asked for this operation of AWS.
+    ///
+    /// # Errors
+    /// A skip, when it cannot.
+    fn models(&self, operation: &str) -> Result<(), Stop>;
 }
 
 /// The simulation's own ports: nothing stands between.
@@ -122,9 +131,14 @@ impl Wire for Direct {
             Some(Trouble::Denied) => Disturbance::Refused(ErrorKind::PermissionDenied),
             Some(other) => return Err(Stop::skip(format!("the simulation knows no {other:?}"))),
         };
-        for operation in Operation::ALL {
+        let writes_only = trouble == Some(Trouble::LostAnswers);
+        for operation in Operation::ALL.into_iter().filter(|o| o.mutates() || !writes_only) {
             self.0.with(|world| world.disturb(Fault::every(operation, what)));
         }
+        Ok(())
+    }
+
+    fn models(&self, _: &str) -> Result<(), Stop> {
         Ok(())
     }
 }
@@ -292,8 +306,8 @@ impl EnvironmentFixture for SimFixture {
 
     async fn identity(&self) -> Result<Identity, Stop> {
         Ok(Identity {
-            account: "222222222222".to_owned(),
-            region: "eu-central-1".to_owned(),
+            account: TARGET_ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
             caller: "arn:aws:sts::222222222222:assumed-role/deployer/rollout".to_owned(),
         })
     }
@@ -375,6 +389,7 @@ impl RollbackFixture for SimFixture {
     }
 
     async fn lose_image(&self, _: &ServiceName) -> Result<(), Stop> {
+        self.wire.models("BatchGetImage")?;
         let image = self.digest(TARGET, IMAGES, "1")?;
         known(
             self.cloud
@@ -390,6 +405,7 @@ impl ImagePromotionFixture for SimFixture {
     }
 
     async fn pushed(&self) -> Result<Pushed, Stop> {
+        self.wire.models("PutImage")?;
         // Its digest, also after the tag has moved: what it is made of is its name and tag.
         let content = format!("{IMAGES} 9");
         let known_tag = "kept";
@@ -450,6 +466,7 @@ impl HealthGateFixture for SimFixture {
     async fn target(&self, source: Source, state: State) -> Result<ProbeTarget, Stop> {
         match (source, state) {
             (Source::Alarms, state) => {
+                self.wire.models("DescribeAlarms")?;
                 let next = self.alarms.replace(self.alarms.get() + 1);
                 let name = ALARMS
                     .get(next)
@@ -591,6 +608,7 @@ impl DnsCutoverFixture for SimFixture {
     }
 
     async fn busy_target(&self) -> Result<(RecordData, u64), Stop> {
+        self.wire.models("GetMetricStatistics")?;
         self.pass(Duration::from_secs(300)).await?;
         Ok((cname(LEGACY, 300), REQUESTS))
     }

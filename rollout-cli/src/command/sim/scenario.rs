@@ -436,7 +436,7 @@ impl Service {
                 rollback: breaker.rollback,
                 threshold: breaker
                     .count
-                    .map_or(Breaker::default().threshold, Threshold::Count),
+                    .map_or_else(|| Breaker::default().threshold, Threshold::Count),
                 ..Breaker::default()
             });
         }

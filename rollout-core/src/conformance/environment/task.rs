@@ -53,6 +53,11 @@ pub(super) async fn a_lost_answer_to_a_start_is_found_again<F: EnvironmentFixtur
 ) -> Result<(), Stop> {
     let spec = fixture.task(Job::Lasts).await?;
     let port = fixture.environment();
+    // So that it is the start whose answer is lost, and not that of its revision.
+    let made = port
+        .ensure_revision(&ctx(fixture, "task/revision", 1), &spec.revision)
+        .await;
+    answer("the task's revision", made)?;
     fixture.trouble(Trouble::LostAnswers).await?;
     let made = port.start_task(&ctx(fixture, "task", 1), &spec).await;
     fixture.calm().await?;

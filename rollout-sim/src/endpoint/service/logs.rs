@@ -1,6 +1,4 @@
-//! CloudWatch Logs: groups, streams and lines of tasks.
-
-use std::collections::BTreeMap;
+//! CloudWatch Logs: the streams of tasks. Nothing is written by calls, only by containers.
 
 use rollout_core::time::Timestamp;
 use serde::Deserialize;
@@ -9,7 +7,7 @@ use super::{Answer, Operation, Service};
 use crate::endpoint::call::{Call, page};
 use crate::endpoint::document::{Document, map};
 use crate::endpoint::refusal::Refusal;
-use crate::logs::{Line, LogStream};
+use crate::log::LogStream;
 
 pub(crate) static SERVICE: Service = Service {
     signing_name: "logs",
@@ -19,279 +17,253 @@ pub(crate) static SERVICE: Service = Service {
     global: false,
     throttled: "ThrottlingException",
     operations: &[&[
-        Operation::read("DescribeLogGroups", describe_log_groups),
-        Operation::read("DescribeLogStreams", describe_log_streams),
-        Operation::read("FilterLogEvents", filter_log_events),
         Operation::read("GetLogEvents", get_log_events),
+        Operation::read("FilterLogEvents", filter_log_events),
+        Operation::read("DescribeLogStreams", describe_log_streams),
+        Operation::read("DescribeLogGroups", describe_log_groups),
     ]],
 };
 
-/// The most events of one answer (CloudWatch Logs API, "GetLogEvents", "FilterLogEvents").
+/// The most events of an answer, and the most streams or groups (Amazon CloudWatch Logs API, the limits of each action).
 const EVENTS: usize = 10_000;
-/// Groups or streams of one answer (CloudWatch Logs API, "DescribeLogStreams").
-const NAMES: usize = 50;
-
-/// A moment as this service writes it: milliseconds, as a plain number.
-fn millis(at: Timestamp) -> Document {
-    Document::from(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn streams(call: &Call<'_>) -> Vec<LogStream> {
-    let now = call.now();
-    call.environments().flat_map(|e| e.log_streams(now)).collect()
-}
-
-fn not_found(what: &str) -> Refusal {
-    Refusal::client(
-        "ResourceNotFoundException",
-        format!("The specified log {what} does not exist."),
-    )
-}
-
-fn bad_token() -> Refusal {
-    Refusal::client("InvalidParameterException", "The specified nextToken is invalid.")
-}
-
-/// A group by its name, or by its ARN with or without the star at its end.
-fn group_name<'a>(name: &'a str, identifier: &'a str) -> &'a str {
-    if !name.is_empty() {
-        return name;
-    }
-    let resource = identifier
-        .rsplit_once(":log-group:")
-        .map_or(identifier, |(_, name)| name);
-    resource.strip_suffix(":*").unwrap_or(resource)
-}
+const STREAMS: usize = 50;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct DescribeLogGroups {
-    log_group_name_prefix: String,
-    log_group_name_pattern: String,
-    next_token: Option<String>,
-    limit: Option<usize>,
-}
-
-fn describe_log_groups(call: &mut Call<'_>) -> Answer {
-    let input: DescribeLogGroups = call.input()?;
-    let mut groups: BTreeMap<String, (Timestamp, u64)> = BTreeMap::new();
-    for stream in streams(call) {
-        let bytes = stored(&stream);
-        let group = groups.entry(stream.group).or_insert((stream.created_at, 0));
-        *group = (group.0.min(stream.created_at), group.1 + bytes);
-    }
-    let wanted: Vec<_> = groups
-        .into_iter()
-        .filter(|(name, _)| {
-            name.starts_with(&input.log_group_name_prefix) && name.contains(&input.log_group_name_pattern)
-        })
-        .collect();
-    let most = input.limit.unwrap_or(NAMES).clamp(1, NAMES);
-    let (here, next) = page(&wanted, input.next_token.as_deref(), most).ok_or_else(bad_token)?;
-    let groups = here.iter().map(|(name, (created, bytes))| {
-        let arn = call.arn("logs", &format!("log-group:{name}"));
-        map! {
-            "logGroupName": name.as_str(),
-            "creationTime": millis(*created),
-            "metricFilterCount": 0,
-            "arn": format!("{arn}:*"),
-            "logGroupArn": arn,
-            "storedBytes": i64::try_from(*bytes).unwrap_or(i64::MAX),
-            "logGroupClass": "STANDARD",
-        }
-    });
-    Ok(map! { "logGroups": Document::list(groups), "nextToken": next })
-}
-
-fn stored(stream: &LogStream) -> u64 {
-    stream.lines.iter().map(|line| line.message.len() as u64).sum()
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct DescribeLogStreams {
-    log_group_name: String,
-    log_group_identifier: String,
-    log_stream_name_prefix: String,
-    order_by: String,
-    descending: bool,
-    next_token: Option<String>,
-    limit: Option<usize>,
-}
-
-fn describe_log_streams(call: &mut Call<'_>) -> Answer {
-    let input: DescribeLogStreams = call.input()?;
-    let group = group_name(&input.log_group_name, &input.log_group_identifier);
-    let mut wanted = of_group(call, group)?;
-    wanted.retain(|s| s.name.starts_with(&input.log_stream_name_prefix));
-    if input.order_by == "LastEventTime" {
-        if !input.log_stream_name_prefix.is_empty() {
-            return Err(Refusal::client(
-                "InvalidParameterException",
-                "Cannot order by LastEventTime with a logStreamNamePrefix.",
-            ));
-        }
-        wanted.sort_by_key(|s| s.lines.last().map(|line| line.at));
-    }
-    if input.descending {
-        wanted.reverse();
-    }
-    let most = input.limit.unwrap_or(NAMES).clamp(1, NAMES);
-    let (here, next) = page(&wanted, input.next_token.as_deref(), most).ok_or_else(bad_token)?;
-    let streams = here.iter().map(|stream| {
-        let mut one = map! {
-            "logStreamName": stream.name.as_str(),
-            "creationTime": millis(stream.created_at),
-            "arn": call.arn("logs", &format!("log-group:{}:log-stream:{}", stream.group, stream.name)),
-            "storedBytes": 0,
-        };
-        if let (Some(first), Some(last)) = (stream.lines.first(), stream.lines.last()) {
-            one.put("firstEventTimestamp", millis(first.at));
-            one.put("lastEventTimestamp", millis(last.at));
-            one.put("lastIngestionTime", millis(last.at));
-        }
-        one
-    });
-    Ok(map! { "logStreams": Document::list(streams), "nextToken": next })
-}
-
-/// The streams of a group, by name.
-fn of_group(call: &Call<'_>, group: &str) -> Result<Vec<LogStream>, Refusal> {
-    let all: Vec<_> = streams(call).into_iter().filter(|s| s.group == group).collect();
-    if all.is_empty() {
-        Err(not_found("group"))
-    } else {
-        Ok(all)
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct GetLogEvents {
-    log_group_name: String,
-    log_group_identifier: String,
+struct Input {
+    log_group_name: Option<String>,
+    log_group_identifier: Option<String>,
+    log_group_name_prefix: Option<String>,
     log_stream_name: String,
+    log_stream_names: Vec<String>,
+    log_stream_name_prefix: Option<String>,
     start_time: Option<u64>,
     end_time: Option<u64>,
-    next_token: Option<String>,
-    limit: Option<usize>,
+    filter_pattern: Option<String>,
     start_from_head: bool,
+    order_by: Option<String>,
+    descending: bool,
+    limit: Option<usize>,
+    next_token: Option<String>,
 }
 
-/// Lines of one stream. The tokens for both ways are always there, and the same again at an end (CloudWatch Logs API,
-/// "GetLogEvents").
+fn group_arn(call: &Call<'_>, name: &str) -> String {
+    call.arn("logs", &format!("log-group:{name}"))
+}
+
+/// The streams of the group that is asked for.
+fn streams(call: &Call<'_>, input: &Input) -> Result<(String, Vec<LogStream>), Refusal> {
+    let given = input
+        .log_group_name
+        .as_deref()
+        .or(input.log_group_identifier.as_deref())
+        .unwrap_or_default();
+    let name = given
+        .rsplit_once("log-group:")
+        .map_or(given, |(_, name)| name)
+        .trim_end_matches(":*");
+    let now = call.now();
+    let known: Vec<_> = call
+        .environments()
+        .filter(|e| e.log_groups().contains(&name))
+        .collect();
+    if known.is_empty() {
+        let text = "The specified log group does not exist.";
+        return Err(Refusal::client("ResourceNotFoundException", text));
+    }
+    let all = known.into_iter().flat_map(|e| e.log_streams(now, name)).collect();
+    Ok((name.to_owned(), all))
+}
+
+fn within(input: &Input, at: Timestamp) -> bool {
+    let at = at.as_millis();
+    input.start_time.is_none_or(|from| from <= at) && input.end_time.is_none_or(|to| at < to)
+}
+
+/// A token of events: which way it leads and where. CloudWatch gives the same token back where there is no more.
+fn token(forward: bool, place: usize) -> String {
+    format!("{}/{place:056}", if forward { 'f' } else { 'b' })
+}
+
+fn place(token: &str) -> Option<(bool, usize)> {
+    let (way, place) = token.split_once('/')?;
+    Some((way == "f", place.parse().ok()?))
+}
+
 fn get_log_events(call: &mut Call<'_>) -> Answer {
-    let input: GetLogEvents = call.input()?;
-    let group = group_name(&input.log_group_name, &input.log_group_identifier);
-    let all = of_group(call, group)?;
-    let stream = all.into_iter().find(|s| s.name == input.log_stream_name);
-    let lines = stream.ok_or_else(|| not_found("stream"))?.lines;
-    let lines: Vec<_> = lines
-        .into_iter()
-        .filter(|l| within(l, input.start_time, input.end_time))
+    let input: Input = call.input()?;
+    let (_, all) = streams(call, &input)?;
+    let stream = all
+        .iter()
+        .find(|s| s.name == input.log_stream_name)
+        .ok_or_else(|| {
+            Refusal::client(
+                "ResourceNotFoundException",
+                "The specified log stream does not exist.",
+            )
+        })?;
+    let events: Vec<&(Timestamp, String)> = stream
+        .events
+        .iter()
+        .filter(|(at, _)| within(&input, *at))
         .collect();
     let most = input.limit.unwrap_or(EVENTS).clamp(1, EVENTS);
-    let last = lines.len();
-    let (from, to) = match input.next_token.as_deref().map(place) {
-        None if input.start_from_head => (0, most.min(last)),
-        None => (last.saturating_sub(most), last),
-        Some(Some((true, at))) => (at.min(last), (at + most).min(last)),
-        Some(Some((false, at))) => (at.min(last).saturating_sub(most), at.min(last)),
-        Some(None) => return Err(bad_token()),
+    let asked = input.next_token.as_deref().map(|t| {
+        place(t).ok_or_else(|| {
+            Refusal::client("InvalidParameterException", "The specified nextToken is invalid.")
+        })
+    });
+    let (from, to) = match asked.transpose()? {
+        Some((true, from)) => (
+            from.min(events.len()),
+            from.saturating_add(most).min(events.len()),
+        ),
+        Some((false, to)) => (to.saturating_sub(most), to.min(events.len())),
+        None if input.start_from_head => (0, most.min(events.len())),
+        None => (events.len().saturating_sub(most), events.len()),
     };
-    let now = call.now();
-    let events = lines[from..to].iter().map(|line| {
-        map! {
-            "timestamp": millis(line.at),
-            "message": line.message.as_str(),
-            "ingestionTime": millis(line.at.min(now)),
-        }
+    let here = events.get(from..to).unwrap_or_default().iter().map(|(at, line)| {
+        map! { "timestamp": at.as_millis(), "message": line, "ingestionTime": at.as_millis() }
     });
     Ok(map! {
-        "events": Document::list(events),
-        "nextForwardToken": format!("f/{to:056}"),
-        "nextBackwardToken": format!("b/{from:056}"),
+        "events": Document::list(here),
+        "nextForwardToken": token(true, to),
+        "nextBackwardToken": token(false, from),
     })
 }
 
-/// Whether a token leads forward, and from where.
-fn place(token: &str) -> Option<(bool, usize)> {
-    let (way, at) = token.split_once('/')?;
-    let forward = match way {
-        "f" => true,
-        "b" => false,
-        _ => return None,
-    };
-    Some((forward, at.parse().ok()?))
-}
-
-/// From the start on, and before the end.
-fn within(line: &Line, start: Option<u64>, end: Option<u64>) -> bool {
-    let at = line.at.as_millis();
-    start.is_none_or(|start| at >= start) && end.is_none_or(|end| at < end)
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct FilterLogEvents {
-    log_group_name: String,
-    log_group_identifier: String,
-    log_stream_names: Vec<String>,
-    log_stream_name_prefix: String,
-    start_time: Option<u64>,
-    end_time: Option<u64>,
-    filter_pattern: String,
-    next_token: Option<String>,
-    limit: Option<usize>,
-}
-
-/// Lines of a group, oldest first. Of the pattern language only plain terms are known: all must be in the line.
-fn filter_log_events(call: &mut Call<'_>) -> Answer {
-    let input: FilterLogEvents = call.input()?;
-    let group = group_name(&input.log_group_name, &input.log_group_identifier);
-    let terms: Vec<&str> = input
-        .filter_pattern
-        .split_whitespace()
-        .map(|t| t.trim_matches('"'))
-        .collect();
-    if terms
-        .iter()
-        .any(|t| t.contains(['{', '[', '?', '%']) || t.starts_with('-'))
-    {
-        return Err(Refusal::client(
-            "InvalidParameterException",
-            "the simulated cloud knows plain terms in filterPattern, and nothing else of its language",
+/// Plain words in a pattern must all be in a message; quotation marks hold words together. Other patterns are not modelled.
+fn fits(pattern: &str, line: &str) -> Result<bool, Refusal> {
+    if pattern.contains(['{', '[', '?', '%']) || pattern.split(' ').any(|word| word.starts_with('-')) {
+        return Err(Refusal::new(
+            501,
+            "UnknownOperationException",
+            "the simulated cloud does not model filter patterns other than words",
         ));
     }
-    let mut found: Vec<(Line, String, usize)> = Vec::new();
-    for stream in of_group(call, group)? {
-        let wanted = input.log_stream_names.is_empty() || input.log_stream_names.contains(&stream.name);
-        if !wanted || !stream.name.starts_with(&input.log_stream_name_prefix) {
-            continue;
-        }
-        for (index, line) in stream.lines.into_iter().enumerate() {
-            let fits = within(&line, input.start_time, input.end_time)
-                && terms.iter().all(|term| line.message.contains(term));
-            if fits {
-                found.push((line, stream.name.clone(), index));
+    let parts = pattern.split('"').enumerate();
+    let words = parts.flat_map(|(n, part)| {
+        let whole = n % 2 == 1;
+        let one = whole.then_some(part).into_iter();
+        one.chain((!whole).then(|| part.split_whitespace()).into_iter().flatten())
+    });
+    Ok(words.into_iter().all(|word| line.contains(word)))
+}
+
+fn filter_log_events(call: &mut Call<'_>) -> Answer {
+    let input: Input = call.input()?;
+    let (_, all) = streams(call, &input)?;
+    let wanted = |name: &str| {
+        let listed = input.log_stream_names.is_empty() || input.log_stream_names.iter().any(|n| n == name);
+        listed
+            && input
+                .log_stream_name_prefix
+                .as_ref()
+                .is_none_or(|p| name.starts_with(p.as_str()))
+    };
+    let mut found = Vec::new();
+    for stream in all.iter().filter(|s| wanted(&s.name)) {
+        for (n, (at, line)) in stream.events.iter().enumerate() {
+            if within(&input, *at) && fits(input.filter_pattern.as_deref().unwrap_or(""), line)? {
+                found.push((*at, stream.name.as_str(), n, line));
             }
         }
     }
-    found.sort_by(|a, b| (a.0.at, &a.1, a.2).cmp(&(b.0.at, &b.1, b.2)));
+    found.sort();
+    let events: Vec<Document> = found
+        .iter()
+        .map(|(at, stream, n, line)| {
+            map! {
+                "logStreamName": *stream,
+                "timestamp": at.as_millis(),
+                "message": *line,
+                "ingestionTime": at.as_millis(),
+                "eventId": format!("{:030}{n:026}", at.as_millis()),
+            }
+        })
+        .collect();
     let most = input.limit.unwrap_or(EVENTS).clamp(1, EVENTS);
-    let (here, next) = page(&found, input.next_token.as_deref(), most).ok_or_else(bad_token)?;
-    let events = here.iter().map(|(line, stream, index)| {
-        map! {
-            "logStreamName": stream.as_str(),
-            "timestamp": millis(line.at),
-            "message": line.message.as_str(),
-            "ingestionTime": millis(line.at),
-            "eventId": format!("{:038}{index:018}", line.at.as_millis()),
-        }
-    });
+    let (here, next) = page(&events, input.next_token.as_deref(), most)
+        .ok_or_else(|| Refusal::client("InvalidParameterException", "The specified nextToken is invalid."))?;
     Ok(map! {
-        "events": Document::list(events),
-        "searchedLogStreams": Document::list::<Document>([]),
+        "events": Document::list(here.iter().cloned()),
+        "searchedLogStreams": Document::list(Vec::<Document>::new()),
         "nextToken": next,
     })
+}
+
+fn describe_log_streams(call: &mut Call<'_>) -> Answer {
+    let input: Input = call.input()?;
+    let (group, mut all) = streams(call, &input)?;
+    all.retain(|s| {
+        input
+            .log_stream_name_prefix
+            .as_ref()
+            .is_none_or(|p| s.name.starts_with(p.as_str()))
+    });
+    if input.order_by.as_deref() == Some("LastEventTime") {
+        all.sort_by_key(|s| s.events.last().map(|(at, _)| *at));
+    }
+    if input.descending {
+        all.reverse();
+    }
+    let arn = group_arn(call, &group);
+    let out: Vec<Document> = all
+        .iter()
+        .map(|stream| {
+            let (first, last) = (stream.events.first(), stream.events.last());
+            map! {
+                "logStreamName": &stream.name,
+                "creationTime": stream.created.as_millis(),
+                "firstEventTimestamp": first.map(|(at, _)| at.as_millis()),
+                "lastEventTimestamp": last.map(|(at, _)| at.as_millis()),
+                "lastIngestionTime": last.map(|(at, _)| at.as_millis()),
+                "arn": format!("{arn}:log-stream:{}", stream.name),
+                "storedBytes": 0,
+            }
+        })
+        .collect();
+    listed("logStreams", &out, &input)
+}
+
+fn listed(name: &str, all: &[Document], input: &Input) -> Answer {
+    let most = input.limit.unwrap_or(STREAMS).clamp(1, STREAMS);
+    let (here, next) = page(all, input.next_token.as_deref(), most)
+        .ok_or_else(|| Refusal::client("InvalidParameterException", "The specified nextToken is invalid."))?;
+    let mut out = Document::map();
+    out.put(name, Document::list(here.iter().cloned()));
+    out.put("nextToken", next);
+    Ok(out)
+}
+
+fn describe_log_groups(call: &mut Call<'_>) -> Answer {
+    let input: Input = call.input()?;
+    let mut names: Vec<String> = call
+        .environments()
+        .flat_map(|e| e.log_groups().into_iter().map(str::to_owned))
+        .collect();
+    names.sort();
+    names.dedup();
+    names.retain(|n| {
+        input
+            .log_group_name_prefix
+            .as_ref()
+            .is_none_or(|p| n.starts_with(p.as_str()))
+    });
+    let out: Vec<Document> = names
+        .iter()
+        .map(|name| {
+            let arn = group_arn(call, name);
+            map! {
+                "logGroupName": name,
+                "creationTime": crate::BEGINNING.as_millis(),
+                "metricFilterCount": 0,
+                "arn": format!("{arn}:*"),
+                "storedBytes": 0,
+                "logGroupClass": "STANDARD",
+                "logGroupArn": arn,
+            }
+        })
+        .collect();
+    listed("logGroups", &out, &input)
 }

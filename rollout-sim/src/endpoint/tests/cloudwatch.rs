@@ -1,4 +1,4 @@
-//! CloudWatch on the wire.
+//! CloudWatch and its logs on the wire.
 
 use core::time::Duration;
 
@@ -8,17 +8,35 @@ use rollout_core::dns::RecordType;
 use serde_json::{Value, json};
 
 use super::{signature, text};
+use crate::behaviour::{Behaviour, Start};
 use crate::clock::SimCloud;
 use crate::endpoint::Endpoint;
+use crate::incident::{Incident, When};
 use crate::world::World;
 
 fn endpoint() -> Endpoint {
-    let world = World::builder(7)
+    let crash = Behaviour::starting(Start::CrashAfter {
+        millis: 1_000,
+        exit_code: 1,
+    });
+    let mut world = World::builder(7)
         .environment("prod", |e| {
             e.account("444455556666")
                 .image("app/api", "1")
+                .image_that("app/api", "2", crash.logging(["starting", "no database"]))
                 .service("api", |s| {
-                    s.container("api", "app/api", "1").desired(1).load_balanced(8080)
+                    s.container("api", "app/api", "1")
+                        .desired(1)
+                        .load_balanced(8080)
+                        .task_definition(json!({
+                            "family": "api",
+                            "containerDefinitions": [{
+                                "name": "api", "essential": true, "image": "",
+                                "logConfiguration": { "logDriver": "awslogs", "options": {
+                                    "awslogs-group": "/ecs/api", "awslogs-stream-prefix": "run",
+                                } },
+                            }],
+                        }))
                 })
                 .balancer("main", |b| b.route("/", "api"))
         })
@@ -28,6 +46,17 @@ fn endpoint() -> Endpoint {
         })
         .build()
         .expect("a world");
+    let image = (
+        "app/api".parse().expect("a name"),
+        world.image("prod", "app/api", "2").expect("pushed"),
+    );
+    let deploy = Incident::ForeignDeployer {
+        service: "api".to_owned(),
+        image: Some(image),
+    };
+    world
+        .schedule("prod", When::After(Duration::from_secs(1)), deploy)
+        .expect("it exists");
     Endpoint::new(SimCloud::new(world))
 }
 
@@ -129,4 +158,59 @@ fn requests_are_counted_and_alarms_watch_them() {
         watch(&endpoint, "DescribeAlarms", &json!({})).1["MetricAlarms"],
         json!([])
     );
+}
+
+#[test]
+fn what_a_task_wrote_is_in_its_stream() {
+    let endpoint = endpoint();
+    endpoint.cloud().with(|w| w.pass(Duration::from_secs(120)));
+    let logs =
+        |operation: &str, body: &Value| call(&endpoint, "logs", &format!("Logs_20140328.{operation}"), body);
+    let (_, groups) = logs("DescribeLogGroups", &json!({}));
+    assert_eq!(groups["logGroups"][0]["logGroupName"], json!("/ecs/api"));
+    let (_, streams) = logs(
+        "DescribeLogStreams",
+        &json!({ "logGroupName": "/ecs/api", "orderBy": "LastEventTime", "descending": true }),
+    );
+    let name = streams["logStreams"][0]["logStreamName"].clone();
+    assert!(
+        name.as_str().is_some_and(|n| n.starts_with("run/api/")),
+        "{streams}"
+    );
+    let asked =
+        json!({ "logGroupName": "/ecs/api", "logStreamName": name, "limit": 10, "startFromHead": false });
+    let (_, events) = logs("GetLogEvents", &asked);
+    let lines: Vec<&Value> = events["events"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|e| &e["message"])
+        .collect();
+    assert_eq!(lines, ["starting", "no database"]);
+    let more = json!({
+        "logGroupName": "/ecs/api", "logStreamName": name, "nextToken": events["nextForwardToken"],
+    });
+    let (_, none) = logs("GetLogEvents", &more);
+    assert_eq!(none["events"], json!([]));
+    assert_eq!(
+        none["nextForwardToken"], events["nextForwardToken"],
+        "the same token: there is no more"
+    );
+    let filter = json!({ "logGroupName": "/ecs/api", "filterPattern": "database" });
+    let (_, found) = logs("FilterLogEvents", &filter);
+    assert!(
+        found["events"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty() && all.iter().all(|e| e["message"] == json!("no database")))
+    );
+    for (group, stream) in [("none", "x"), ("/ecs/api", "x")] {
+        let (status, answer) = logs(
+            "GetLogEvents",
+            &json!({ "logGroupName": group, "logStreamName": stream }),
+        );
+        assert_eq!(
+            (status, &answer["__type"]),
+            (400, &json!("ResourceNotFoundException"))
+        );
+    }
 }

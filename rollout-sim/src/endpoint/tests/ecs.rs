@@ -583,3 +583,68 @@ fn environments_of_one_account_share_their_definitions() {
         );
     }
 }
+
+/// A blue/green deployment that waits for a person: told, answered, done.
+#[test]
+fn a_hook_that_pauses_is_answered() {
+    use crate::{Hook, LifecycleStage, Strategy};
+    let world = crate::World::builder(5)
+        .environment("production", |e| {
+            e.account("444455556666")
+                .region("eu-central-1")
+                .image("shop/api", "1.0.0")
+                .image("shop/api", "1.1.0")
+                .service("api", |s| {
+                    s.container("api", "shop/api", "1.0.0")
+                        .desired(2)
+                        .load_balanced(8080)
+                        .strategy(Strategy::BlueGreen)
+                        .bake_minutes(1)
+                        .hook(Hook::pause([LifecycleStage::PostScaleUp]))
+                })
+        })
+        .build()
+        .expect("a world");
+    let endpoint = Endpoint::new(crate::SimCloud::new(world));
+    ok(&endpoint, "RegisterTaskDefinition", &definition("1.1.0"));
+    let update = json!({ "cluster": "production", "service": "api", "taskDefinition": "api:2" });
+    let told = ok(&endpoint, "UpdateService", &update);
+    assert_eq!(
+        told["service"]["deploymentConfiguration"]["strategy"],
+        "BLUE_GREEN"
+    );
+    let arn = told["service"]["currentServiceDeployment"].clone();
+    let record = || {
+        let input = json!({ "serviceDeploymentArns": [arn] });
+        ok(&endpoint, "DescribeServiceDeployments", &input)["serviceDeployments"][0].clone()
+    };
+    pass(&endpoint, 300);
+    let waiting = record();
+    assert_eq!(waiting["lifecycleStage"], "POST_SCALE_UP");
+    let hook = &waiting["lifecycleHookDetails"][0];
+    assert_eq!(
+        (&hook["status"], &hook["targetType"]),
+        (&json!("AWAITING_ACTION"), &json!("PAUSE"))
+    );
+    let answer = |hook: &Value| json!({ "serviceDeploymentArn": arn, "hookId": hook, "action": "CONTINUE" });
+    let wrong = answer(&json!("none"));
+    assert_eq!(
+        refused(&endpoint, "ContinueServiceDeployment", &wrong),
+        "InvalidParameterException"
+    );
+    let right = answer(&hook["hookId"]);
+    assert_eq!(
+        ok(&endpoint, "ContinueServiceDeployment", &right)["serviceDeploymentArn"],
+        arn
+    );
+    pass(&endpoint, 600);
+    assert_eq!(record()["status"], "SUCCESSFUL");
+    assert_eq!(
+        record()["targetServiceRevision"]["requestedProductionTrafficWeight"],
+        100.0
+    );
+    assert_eq!(
+        service(&endpoint)["deployments"].as_array().map(Vec::len),
+        Some(1)
+    );
+}

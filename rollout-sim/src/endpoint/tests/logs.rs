@@ -76,8 +76,13 @@ fn ran() -> (Endpoint, String) {
     );
     let arn = run["tasks"][0]["taskArn"].as_str().expect("an ARN");
     let id = arn.rsplit('/').next().expect("an id").to_owned();
-    let asked = logs(&endpoint, "DescribeLogGroups", &json!({}));
-    assert_eq!(asked, (200, json!({ "logGroups": [] })), "it has not run yet");
+    let group = json!({ "logGroupName": "/shop/migrate" });
+    let asked = logs(&endpoint, "DescribeLogStreams", &group);
+    assert_eq!(
+        asked,
+        (200, json!({ "logStreams": [] })),
+        "the group is there, and nothing has run yet"
+    );
     endpoint
         .cloud()
         .with(|world| world.pass(Duration::from_secs(300)));

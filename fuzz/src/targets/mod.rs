@@ -1,0 +1,8 @@
+//! What is tried on the fuzzer's bytes. The same files are compiled into the tests of the crates that they are about, which
+//! replay `corpus/`.
+
+pub mod config;
+pub mod ecs_json;
+pub mod endpoint;
+pub mod journal;
+pub mod plan;

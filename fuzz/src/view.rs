@@ -1,0 +1,4 @@
+//! As `rollout-cli` has it.
+
+#[path = "../../rollout-cli/src/view/paint.rs"]
+pub(crate) mod paint;

@@ -1,0 +1,243 @@
+//! Whole rollouts of the storefront through `rollout-aws` and the real SDK, over the simulated cloud's endpoint, in process and
+//! on virtual time. Incidents are drawn from seeds as in `simulation.rs`; what goes wrong with calls goes wrong on the wire, where
+//! the adapters' error mapping, the SDK's retries and the pages of lists meet it. At the end the world is asked whether the
+//! outcome is true.
+//!
+//! ```sh
+//! cargo test --package rollout-tests --features endpoint --test through_sdk             # 200 seeds
+//! ROLLOUT_SEEDS=5000 cargo test --release --package rollout-tests --features endpoint --test through_sdk
+//! ROLLOUT_SEED=17 cargo test --package rollout-tests --features endpoint --test through_sdk
+//! ```
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use rollout_core::journal::{MemoryJournal, replay};
+use rollout_core::machine::rollout::{LeftAt, Outcome};
+use rollout_core::observer::Silent;
+use rollout_sim::SimCloud;
+use rollout_sim::endpoint::{Endpoint, InProcess, Upset, WireFault};
+use rollout_tests::run::{Abort, fresh, storefront};
+use rollout_tests::script::{Dice, Script};
+use rollout_tests::truth::{self, SERVICES, flaws};
+use rollout_tests::wired;
+
+/// What goes wrong on the wire with this seed: kinds and rates are drawn, so that some seeds meet one kind alone.
+fn wire_faults(seed: u64) -> Vec<WireFault> {
+    let dice = &mut Dice::new(seed ^ 0x77_69_72_65);
+    let kinds = [
+        Upset::Throttled,
+        Upset::FailsBefore(503),
+        Upset::FailsAfter(500),
+        Upset::Unreachable,
+        Upset::ResetBefore,
+        Upset::LostAnswer,
+        Upset::AnswersLate(Duration::from_secs(90)),
+        Upset::LandsLate(Duration::from_secs(90)),
+        Upset::Twice,
+        Upset::Stale(Duration::from_secs(5)),
+    ];
+    let mut faults = Vec::new();
+    for what in kinds {
+        if dice.once_in(4) {
+            let rate = [20, 100, 400][usize::try_from(dice.below(3)).expect("small")];
+            faults.push(WireFault::share(rate, what));
+        }
+    }
+    faults
+}
+
+struct Run {
+    script: Script,
+    faults: Vec<WireFault>,
+    wire: InProcess,
+    outcome: Outcome,
+    journal: String,
+    problems: Vec<String>,
+}
+
+async fn run(seed: u64) -> Run {
+    let script = Script::of(seed);
+    let endpoint = Endpoint::new(SimCloud::new(script.world.clone()));
+    let faults = wire_faults(seed);
+    for fault in &faults {
+        endpoint.disturb(fault.clone());
+    }
+    let wire = InProcess::new(endpoint);
+    let mut machine = fresh(script.draft.clone());
+    let journal = MemoryJournal::new();
+    let abort = script.abort.map_or(Abort::never(), Abort::at);
+    let ended = wired::drive(&wire, &mut machine, &journal, abort, &Silent).await;
+    let outcome = ended.unwrap_or_else(|error| panic!("seed {seed}: the driver stopped: {error:?}"));
+    // What lands late, lands.
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    wire.catch_up();
+    let records = journal.records();
+    let mut run = Run {
+        problems: Vec::new(),
+        journal: serde_json::to_string(&records).expect("plain data"),
+        script,
+        faults,
+        wire,
+        outcome,
+    };
+    run.check_truth();
+    match replay(fresh(run.script.draft.clone()), &records) {
+        Ok(again) if again.machine == machine && again.closed => {}
+        Ok(_) => run
+            .problems
+            .push("I-17: the replay is another machine".to_owned()),
+        Err(diverged) => run.problems.push(format!("I-17: {diverged}")),
+    }
+    run
+}
+
+impl Run {
+    /// The outcome against the world.
+    fn check_truth(&mut self) {
+        let world = self.wire.endpoint().cloud().world();
+        let excused = match &self.outcome {
+            Outcome::Released { .. } => self.script.meddled_with(),
+            _ => self.script.may_fail_going_back(),
+        };
+        let ours: Vec<&str> = SERVICES
+            .into_iter()
+            .filter(|name| !excused.contains(name))
+            .collect();
+        let mut expected = match &self.outcome {
+            Outcome::Released { .. } => truth::after(&self.script.world, &self.script.draft),
+            _ => self.script.before.clone(),
+        };
+        if self.script.has_foreign_record() {
+            expected.records = truth::records(&world);
+        }
+        match &self.outcome {
+            Outcome::Released { .. }
+            | Outcome::RolledBack { .. }
+            | Outcome::Aborted {
+                left_at: LeftAt::LastKnownGood,
+            } => {
+                self.problems.extend(flaws(&world, &expected, &ours));
+            }
+            Outcome::Refused { .. }
+            | Outcome::Aborted {
+                left_at: LeftAt::Untouched,
+            } => {
+                let changed: Vec<_> = self
+                    .wire
+                    .endpoint()
+                    .calls()
+                    .into_iter()
+                    .filter(|c| c.changed)
+                    .collect();
+                if !changed.is_empty() {
+                    self.problems.push(format!("I-1: {changed:?}"));
+                }
+            }
+            Outcome::Stuck(stuck) if stuck.next.is_empty() || stuck.text.is_empty() => {
+                self.problems
+                    .push("I-13: stuck without words or a way out".to_owned());
+            }
+            Outcome::Stuck(_) | Outcome::Superseded { .. } => {}
+        }
+        let calm = self.script.incidents.is_empty()
+            && self.faults.is_empty()
+            && self.script.abort.is_none()
+            && self.script.migration == 0;
+        if calm && !matches!(self.outcome, Outcome::Released { .. }) {
+            self.problems
+                .push("nothing went wrong, and it was not released".to_owned());
+        }
+    }
+}
+
+fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Released { .. } => "released",
+        Outcome::RolledBack { .. } => "rolled back",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Superseded { .. } => "superseded",
+        Outcome::Aborted { .. } => "aborted",
+        Outcome::Stuck(_) => "stuck",
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
+    )
+}
+
+fn on_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+#[test]
+fn a_good_release_is_released_through_the_sdk() {
+    let world = rollout_sim::storefront(1);
+    let (draft, began) = (storefront(&world), world.now());
+    let expected = truth::after(&world, &draft);
+    on_virtual_time(async {
+        let wire = InProcess::new(Endpoint::new(SimCloud::new(world)));
+        let (mut machine, journal) = (fresh(draft), MemoryJournal::new());
+        let ended = wired::drive(&wire, &mut machine, &journal, Abort::never(), &Silent).await;
+        let outcome = ended.expect("the driver does not halt");
+        assert!(matches!(outcome, Outcome::Released { .. }), "{outcome:#?}");
+        assert_eq!(
+            flaws(&wire.endpoint().cloud().world(), &expected, &SERVICES),
+            [""; 0]
+        );
+        println!(
+            "released in {:?} of the world, with {} calls",
+            wire.now().since(began),
+            wire.endpoint().calls().len()
+        );
+    });
+}
+
+#[test]
+fn every_seed_ends_truthfully_through_the_sdk() {
+    let seeds = match number("ROLLOUT_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("ROLLOUT_SEEDS").unwrap_or(200),
+    };
+    let many = seeds.end - seeds.start >= 200;
+    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+    let (mut calls, mut upsets) = (0, 0);
+    for seed in seeds {
+        let run = on_virtual_time(run(seed));
+        assert!(
+            run.problems.is_empty(),
+            "{:#?}\n{:?}\nincidents: {:?}\nwire: {:?}\nabort: {:?}, migration: {}\n\nseed {seed}: ROLLOUT_SEED={seed} \
+             cargo test --package rollout-tests --features endpoint --test through_sdk\n",
+            run.problems,
+            run.outcome,
+            run.script.incidents,
+            run.faults,
+            run.script.abort,
+            run.script.migration
+        );
+        *ends.entry(name(&run.outcome)).or_default() += 1;
+        let made = run.wire.endpoint().calls();
+        calls += made.len();
+        upsets += made.iter().filter(|call| call.upset.is_some()).count();
+        if seed % 16 == 0 {
+            let again = on_virtual_time(self::run(seed));
+            assert_eq!(
+                run.journal, again.journal,
+                "I-32: seed {seed} is another journal the second time"
+            );
+        }
+    }
+    println!("{ends:?}, {calls} calls, of which {upsets} were upset");
+    assert!(
+        !many || ends.len() == 6,
+        "the seeds do not reach every end: {ends:?}"
+    );
+}
