@@ -47,6 +47,8 @@ pub(crate) enum Happening {
     Lifecycle { env: u16 },
     /// An environment's traffic is measured.
     Metrics { env: u16 },
+    /// The records of a certificate are looked for.
+    Certificate { index: u32 },
     /// A health check of DNS is due.
     HealthCheck { index: u32 },
 }
@@ -120,6 +122,7 @@ impl Kernel {
             Happening::Lifecycle { env } => u64::from(env) << 3 | 7,
             // A look changes nothing but metrics.
             Happening::Metrics { env } => u64::from(env) << 3 | 6,
+            Happening::Certificate { index } => u64::from(index) << 3 | 7,
             Happening::HealthCheck { index } => u64::from(index) << 3 | 6,
             Happening::Watch { env, service } => u64::from(env) << 35 | u64::from(service) << 3 | 7,
         });

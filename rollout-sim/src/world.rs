@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::alarm::AlarmState;
 use crate::behaviour::Behaviour;
 use crate::builder::{WorldBuilder, name_of_balancer};
+use crate::certificate::Certificate;
 use crate::dns::Zone;
 use crate::dns::health::HealthCheck;
 use crate::ecr::Finding;
@@ -78,6 +79,8 @@ pub struct World {
     pub(crate) kernel: Kernel,
     pub(crate) environments: Vec<Environment>,
     pub(crate) zones: Vec<Zone>,
+    #[serde(default)]
+    pub(crate) certificates: Vec<Certificate>,
     /// Health checks of DNS; a deleted one leaves its place.
     pub(crate) checks: Vec<Option<HealthCheck>>,
     pub(crate) planned: Vec<Planned>,
@@ -180,6 +183,7 @@ impl World {
             Happening::Incident { index } => self.strike(index),
             Happening::Lifecycle { env } => all[env as usize].expire_images(k),
             Happening::Metrics { env } => self.measure_traffic(env),
+            Happening::Certificate { index } => self.validate_certificate(index),
             Happening::HealthCheck { index } => self.check_endpoint(index),
         }
     }

@@ -115,6 +115,7 @@ impl WorldBuilder {
             kernel: Kernel::new(self.seed, self.now),
             environments: Vec::new(),
             zones: Vec::new(),
+            certificates: Vec::new(),
             checks: Vec::new(),
             planned: Vec::new(),
             faults: Vec::new(),

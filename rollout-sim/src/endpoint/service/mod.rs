@@ -8,6 +8,7 @@
 //! are `Timestamp` and `Moment`, lists are `Document::list`, or `Document::items("ResourceRecord", ..)` where XML names the
 //! items otherwise than `member`. Lists in pages use [`page`](super::call::page).
 
+pub(crate) mod acm;
 pub(crate) mod cloudwatch;
 pub(crate) mod ecr;
 pub(crate) mod ecs;
@@ -101,6 +102,7 @@ impl Service {
 /// All of them.
 #[rustfmt::skip] // one a line
 pub(crate) static SERVICES: &[&Service] = &[
+    &acm::SERVICE,
     &cloudwatch::SERVICE,
     &ecr::SERVICE,
     &ecs::SERVICE,

@@ -1,5 +1,6 @@
 //! Requests in, answers out, byte by byte where it matters.
 
+mod acm;
 mod cloudwatch;
 mod ecr;
 mod ecs;
