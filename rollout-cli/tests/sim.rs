@@ -169,7 +169,8 @@ fn a_plan_reads_only_and_finds_every_refusal() {
     assert!(refusals.len() >= 2, "{}", lines[0]);
 }
 
-/// Starts a run at a pace that leaves time to stop it, and waits until it changes the backend.
+/// Starts a run at a pace that leaves time to stop it, and waits until the backend is being deployed, so that there is a way
+/// back to go.
 fn under_way(rollout: &Rollout) -> (Child, impl Iterator<Item = Value> + use<>) {
     let mut child = rollout
         .command(&["run", "--run", "slow", "--json", "--sim-speed", "100"])
@@ -181,7 +182,10 @@ fn under_way(rollout: &Rollout) -> (Child, impl Iterator<Item = Value> + use<>) 
         let line = line.expect("text");
         serde_json::from_str::<Value>(&line).expect(&line)
     });
-    let begun = lines.any(|line| line["step"] == "service/backend" && line["state"] == "working");
+    let begun = lines.any(|line| {
+        let deploying = line["note"].as_str().is_some_and(|note| note.contains("running"));
+        line["step"] == "service/backend" && line["state"] == "working" && deploying
+    });
     assert!(begun, "it never came to the backend");
     (child, lines)
 }

@@ -78,6 +78,13 @@ pub(crate) struct Registry {
     findings: BTreeMap<ImageDigest, Vec<Finding>>,
 }
 
+/// What a registry was told of an image.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    behaviour: Option<(ImageDigest, Behaviour)>,
+    findings: Option<(ImageDigest, Vec<Finding>)>,
+}
+
 /// A repository.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Repository {
@@ -261,18 +268,26 @@ impl Registry {
                 target.blobs.insert(blob, bytes);
             }
         }
-        if let Some(behaviour) = source.behaviours.get(digest) {
-            // What the target environment was told of this image beforehand stands.
-            self.behaviours
-                .entry(digest.clone())
-                .or_insert_with(|| behaviour.clone());
-        }
-        if let Some(findings) = source.findings.get(digest) {
-            self.findings
-                .entry(digest.clone())
-                .or_insert_with(|| findings.clone());
-        }
+        self.learn(&source.known(digest));
         Some(Ensured::Created)
+    }
+
+    /// What an image is like, wherever its bytes are.
+    pub(crate) fn known(&self, digest: &ImageDigest) -> Known {
+        Known {
+            behaviour: self.behaviours.get(digest).map(|b| (digest.clone(), b.clone())),
+            findings: self.findings.get(digest).map(|f| (digest.clone(), f.clone())),
+        }
+    }
+
+    /// The same bytes have arrived here: they behave as elsewhere. What this registry was told of them beforehand stands.
+    pub(crate) fn learn(&mut self, known: &Known) {
+        if let Some((digest, behaviour)) = known.behaviour.clone() {
+            self.behaviours.entry(digest).or_insert(behaviour);
+        }
+        if let Some((digest, findings)) = known.findings.clone() {
+            self.findings.entry(digest).or_insert(findings);
+        }
     }
 
     pub(crate) fn repository(&self, name: &str) -> Option<(&RepositoryName, &Repository)> {

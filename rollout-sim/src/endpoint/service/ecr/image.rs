@@ -81,6 +81,15 @@ fn put_image(call: &mut Call<'_>) -> Answer {
         named.refused(&refused, "", input.image_tag.as_deref(), told.as_str())
     })?;
     call.changed();
+    let elsewhere: Vec<_> = call
+        .world
+        .environments
+        .iter()
+        .map(|env| env.registry.known(&made))
+        .collect();
+    for known in &elsewhere {
+        named.env(call).registry.learn(known);
+    }
     if named.held(call).scan_on_push {
         let takes = call.world.kernel.draw(Stream::Health, SCAN);
         // An index is not scanned, and an image that was pushed again has been.
