@@ -29,23 +29,15 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     });
     // Optimised: closed spaces and 10,000 seeds are too much for a plain build.
     steps.run("searches and simulations", || {
-        let proof = [
-            "test",
-            "--locked",
-            "--profile",
-            "proof",
-            "--package",
-            "rollout-tests",
-        ];
-        let targets = [
-            "--test",
-            "exhaustive",
-            "--test",
-            "simulation",
-            "--",
-            "--nocapture",
-        ];
-        run_command(cargo(&root).args(proof).args(targets).args(["--", "--nocapture"]))
+        let package = ["--profile", "proof", "--package", "rollout-tests"];
+        let targets = ["--test", "exhaustive", "--test", "simulation"];
+        run_command(
+            cargo(&root)
+                .args(["test", "--locked"])
+                .args(package)
+                .args(targets)
+                .args(["--", "--nocapture"]),
+        )
     });
     for kind in EMULATORS.into_iter().filter(|_| !args.no_emulators) {
         steps.run(&format!("emulator tests with {kind}"), || {
