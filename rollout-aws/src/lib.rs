@@ -46,6 +46,10 @@ pub mod clock;
 pub mod cloudwatch;
 #[cfg(any(feature = "ecr", feature = "probe"))]
 pub mod connector;
+#[cfg(all(test, any(feature = "ecr", feature = "ecs", feature = "route53")))]
+#[path = "../../fuzz/src/replay.rs"]
+#[expect(unreachable_pub, reason = "shared by the tests of several crates")]
+mod corpus;
 #[cfg(feature = "ecr")]
 pub mod ecr;
 #[cfg(feature = "ecs")]

@@ -36,29 +36,29 @@ fn conforms(report: &Report) {
 
 #[test]
 fn ecs_conforms() {
-    let report = run(environment::check(async || over_the_endpoint(SEED).await));
+    let report = run(environment::check(async || over_the_endpoint(SEED)));
     assert_eq!(report.passed().count(), environment::CHECKS.len(), "{report}");
 }
 
 #[test]
 fn going_back_conforms() {
-    conforms(&run(rollback::check(async || over_the_endpoint(SEED).await)));
+    conforms(&run(rollback::check(async || over_the_endpoint(SEED))));
 }
 
 #[test]
 fn route_53_conforms() {
-    conforms(&run(dns_cutover::check(async || over_the_endpoint(SEED).await)));
+    conforms(&run(dns_cutover::check(async || over_the_endpoint(SEED))));
 }
 
 #[test]
 fn gates_conform() {
-    conforms(&run(health_gate::check(async || over_the_endpoint(SEED).await)));
+    conforms(&run(health_gate::check(async || over_the_endpoint(SEED))));
 }
 
 #[test]
 fn ecr_has_nothing_that_fails() {
     // All of it is skipped until the endpoint models a registry.
-    run(image_promotion::check(async || over_the_endpoint(SEED).await));
+    run(image_promotion::check(async || over_the_endpoint(SEED)));
 }
 
 struct InProcessClock {

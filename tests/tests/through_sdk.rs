@@ -249,7 +249,9 @@ fn every_seed_ends_truthfully_through_the_sdk() {
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let done: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        // All of them are begun before the first is waited for.
+        let mut workers = Vec::new();
+        workers.resize_with(cores, || scope.spawn(work));
         let ended = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
         ended
             .flat_map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

@@ -2,14 +2,11 @@
 
 use super::manifest;
 
-#[path = "../../../fuzz/src/replay.rs"]
-#[expect(unreachable_pub, reason = "shared by the tests of several crates")]
-mod replay;
 #[path = "../../../fuzz/src/targets/manifest.rs"]
 #[expect(unreachable_pub, reason = "public in the fuzz crate")]
 mod target;
 
 #[test]
 fn what_was_found_stays_fixed() {
-    replay::replay("manifest", 400, target::run);
+    crate::corpus::replay("manifest", 400, target::run);
 }

@@ -110,7 +110,7 @@ impl Resolve for Loopback {
 ///
 /// # Errors
 /// When an adapter cannot be made.
-pub async fn over_the_endpoint(seed: u64) -> Result<SimFixture, Stop> {
+pub fn over_the_endpoint(seed: u64) -> Result<SimFixture, Stop> {
     let cloud = SimCloud::new(world(seed));
     let wire = InProcess::new(Endpoint::new(cloud.clone()));
     let clock = wire.clock();
