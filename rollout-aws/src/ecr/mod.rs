@@ -138,24 +138,29 @@ impl EcrPromotion {
                     ),
                 ));
             }
+            let mut mended = false;
             match manifest::refers(GET, &found.text)? {
                 Refers::Manifests(children) => {
                     for child in &children {
-                        self.copy_tree(from, child, to, None, depth).await?;
+                        let copied = self.copy_tree(from, child, to, None, depth).await?;
+                        mended |= copied == Ensured::Created;
                     }
                 }
-                Refers::Layers(layers) => self.copy_layers(from, &layers, to).await?,
+                Refers::Layers(layers) => mended = self.copy_layers(from, &layers, to).await?,
             }
-            self.target.put(to, &found, tag).await
+            let put = self.target.put(to, &found, tag).await?;
+            // An index that was there is no image that was there while something of it was missing.
+            Ok(if mended { Ensured::Created } else { put })
         })
     }
 
+    /// Whether there was anything to copy.
     async fn copy_layers(
         &self,
         from: &RepositoryName,
         layers: &[ImageDigest],
         to: &RepositoryName,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let there = self.target.layers_there(to, layers).await?;
         let missing: Vec<_> = layers
             .iter()
@@ -163,7 +168,7 @@ impl EcrPromotion {
             .cloned()
             .collect();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         for layer in &self.source.layers_there(from, &missing).await? {
             let url = self.source.layer_url(from, layer).await?;
@@ -173,7 +178,7 @@ impl EcrPromotion {
             })?;
             self.target.upload_layer(to, layer, bytes).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn tree(&self, image: &ImageRef) -> Result<Option<ManifestTree>, Error> {
