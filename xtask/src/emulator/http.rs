@@ -12,11 +12,9 @@ pub(crate) fn get_status(port: u16, path: &str) -> Option<u16> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), STEP).ok()?;
     stream.set_read_timeout(Some(STEP)).ok()?;
     stream.set_write_timeout(Some(STEP)).ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
+    // One write: a server may look at the first packet only.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
     let mut head = Vec::new();
     let mut chunk = [0; 64];
     while head.len() < 64 && !head.contains(&b'\n') {
