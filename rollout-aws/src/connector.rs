@@ -38,7 +38,7 @@ mod fetch {
     use aws_smithy_types::byte_stream::ByteStream;
 
     use super::ConnectorHttp;
-    use crate::probe::{BODY_LIMIT, Fetch, Fetched, NoAnswer};
+    use crate::probe::{Fetch, Fetched, NoAnswer};
 
     fn of_service(error: impl StdError + Send + Sync + 'static) -> NoAnswer {
         NoAnswer::OfService(Box::new(error))
@@ -49,28 +49,15 @@ mod fetch {
         async fn get(&self, url: &str, _addresses: &[SocketAddr]) -> Result<Fetched, NoAnswer> {
             let response = Self::get(self, url).await.map_err(of_service)?;
             let status = response.status().as_u16();
-            let location = response
-                .headers()
-                .get("location")
-                .filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308))
-                .map(str::to_owned);
+            let location = response.headers().get("location").map(str::to_owned);
+            let mut fetched = Fetched::new(status, location);
             let mut pieces = ByteStream::new(response.into_body());
-            let mut body = Vec::new();
-            let mut cut = false;
             while let Some(piece) = pieces.try_next().await.map_err(of_service)? {
-                let room = BODY_LIMIT - body.len();
-                body.extend(piece.iter().take(room));
-                if piece.len() > room {
-                    cut = true;
+                if !fetched.takes(&piece) {
                     break;
                 }
             }
-            Ok(Fetched {
-                status,
-                location,
-                body,
-                cut,
-            })
+            Ok(fetched)
         }
     }
 }

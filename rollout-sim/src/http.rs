@@ -228,23 +228,15 @@ impl World {
                 .evidence
                 .push(Evidence::new(now, "http", probe.url.as_str(), detail));
         };
-        let Some((host, port, path, query)) = split(&probe.url) else {
+        let Some(request) = split(&probe.url) else {
             say(&mut sample, "not a http or https URL".to_owned());
             return sample;
         };
-        let request = Request {
-            method: "GET",
-            host,
-            port,
-            path,
-            query,
-            headers: &[],
-        };
         let Some(server) = self.server(&request) else {
-            say(&mut sample, format!("the host {host} does not resolve"));
+            say(&mut sample, format!("the host {} does not resolve", request.host));
             return sample;
         };
-        let answer = self.ask(&server, path);
+        let answer = self.ask(&server, request.path);
         sample.images = answer.images;
         let took = core::time::Duration::from_millis(answer.millis);
         if took > probe.timeout {
@@ -286,24 +278,16 @@ impl World {
     /// leads nowhere.
     #[cfg(feature = "endpoint")]
     pub(crate) fn visit(&mut self, url: &str) -> Option<Visit> {
-        let (host, port, path, query) = split(url)?;
-        if host.ends_with(crate::ecr::LAYERS) {
-            return Some(self.download(path, query));
+        let request = split(url)?;
+        if request.host.ends_with(crate::ecr::LAYERS) {
+            return Some(self.download(request.path, request.query));
         }
-        let request = Request {
-            method: "GET",
-            host,
-            port,
-            path,
-            query,
-            headers: &[],
-        };
         let server = self.server(&request)?;
         let location = match &server {
             Server::Redirect(_, location) => Some(location.clone()),
             Server::Service(..) | Server::Group(..) | Server::Balancer(..) => None,
         };
-        let answer = self.ask(&server, path);
+        let answer = self.ask(&server, request.path);
         Some(Visit {
             status: answer.status,
             location,
@@ -407,8 +391,8 @@ impl World {
     }
 }
 
-/// Host, port, path and query of a URL.
-fn split(url: &str) -> Option<(&str, u16, &str, &str)> {
+/// The GET request that a URL stands for.
+fn split(url: &str) -> Option<Request<'_>> {
     let (rest, default) = match url.strip_prefix("http://") {
         Some(rest) => (rest, 80),
         None => (url.strip_prefix("https://")?, 443),
@@ -421,7 +405,14 @@ fn split(url: &str) -> Option<(&str, u16, &str, &str)> {
     };
     let path = path.split('#').next().unwrap_or(path);
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    (!host.is_empty()).then_some((host, port, if path.is_empty() { "/" } else { path }, query))
+    (!host.is_empty()).then_some(Request {
+        method: "GET",
+        host,
+        port,
+        path: if path.is_empty() { "/" } else { path },
+        query,
+        headers: &[],
+    })
 }
 
 #[cfg(test)]
@@ -430,6 +421,7 @@ mod tests {
 
     #[test]
     fn urls_are_taken_apart() {
+        let split = |url| split(url).map(|r| (r.host, r.port, r.path, r.query));
         assert_eq!(
             split("https://shop.example/a/b?c=d#e"),
             Some(("shop.example", 443, "/a/b", "c=d"))

@@ -101,6 +101,20 @@ impl Dice {
             .collect()
     }
 
+    /// Five groups of hex digits, in the form of a random UUID.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn uuid(&mut self) -> String {
+        let hex = self.hex(2);
+        format!(
+            "{}-{}-4{}-8{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[13..16],
+            &hex[17..20],
+            &hex[20..]
+        )
+    }
+
     /// 19 digits, as in the ids of ECS deployments.
     pub(crate) fn digits(&mut self) -> u64 {
         const FIRST: u64 = 1_000_000_000_000_000_000;

@@ -13,11 +13,11 @@ use rollout_core::journal::{Journal, MemoryJournal, Record};
 use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
 use rollout_core::observer::{Observer, Silent};
 use rollout_core::plan::{Draft, RolloutPlan};
-use rollout_core::port::Clock;
+use rollout_core::port::{Clock, Ports};
 use rollout_sim::{SimCloud, World};
 
 /// The longest that one call may take, as calls are told.
-pub(crate) const CALL: Duration = Duration::from_secs(20);
+const CALL: Duration = Duration::from_secs(20);
 
 /// A record of a rollout's journal.
 pub type Entry = Record<Event, Effect>;
@@ -115,6 +115,24 @@ pub fn drive_by(
     observer: &dyn Observer<Rollout>,
 ) -> Result<Outcome, DriveError> {
     let ports = cloud.ports("staging", "production").expect("both are there");
+    block_on(drive_through(ports, clock, machine, journal, abort, observer))
+}
+
+/// The same through any ports, on whatever runtime they need.
+///
+/// # Errors
+/// What the driver says.
+///
+/// # Panics
+/// Never: the names in it are well formed.
+pub async fn drive_through(
+    ports: Ports,
+    clock: Arc<dyn Clock>,
+    machine: &mut Rollout,
+    journal: &dyn Journal<Event, Effect>,
+    abort: Abort,
+    observer: &dyn Observer<Rollout>,
+) -> Result<Outcome, DriveError> {
     let run = machine.plan().run.clone();
     let step = "release".parse().expect("a name");
     let performer = PortPerformer::new(ports, clock.clone(), run.clone(), step, CALL);
@@ -125,7 +143,7 @@ pub fn drive_by(
         clock: clock.as_ref(),
         observer,
     };
-    block_on(driver.run(machine, abort))
+    driver.run(machine, abort).await
 }
 
 /// A stream that says `Abort` when the driver listens for the `n`th time, which is its `n`th wait for something.

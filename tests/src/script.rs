@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use rollout_core::dns::{Change, Record, RecordData};
 use rollout_core::error::ErrorKind;
+use rollout_core::machine::rollout::Outcome;
 use rollout_core::plan::Draft;
 use rollout_sim::{Behaviour, Disturbance, Fault, Incident, Job, Operation, Start, When, World};
 
@@ -187,6 +188,20 @@ impl Script {
                 _ => None,
             });
         late.chain(self.meddled_with()).collect()
+    }
+
+    /// What production must look like after this outcome, and the services of which it may be asked.
+    #[must_use]
+    pub fn expects(&self, outcome: &Outcome, world: &World) -> (Expected, Vec<&'static str>) {
+        let (mut expected, excused) = match outcome {
+            Outcome::Released { .. } => (truth::after(&self.world, &self.draft), self.meddled_with()),
+            _ => (self.before.clone(), self.may_fail_going_back()),
+        };
+        if self.has_foreign_record() {
+            expected.records = truth::records(world);
+        }
+        let ours = SERVICES.into_iter().filter(|name| !excused.contains(name));
+        (expected, ours.collect())
     }
 
     /// Whether someone else may have changed a record.

@@ -1,16 +1,25 @@
 //! What the simulated services really run, read from the world and never from our own state.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use rollout_core::dns::Record;
 use rollout_core::id::ImageDigest;
+use rollout_core::journal::Body;
+use rollout_core::machine::rollout::Event;
 use rollout_core::plan::Draft;
-use rollout_core::service::{RolloutState, ServiceObservation, ServiceStatus};
+use rollout_core::service::{RolloutState, ServiceObservation, ServiceStatus, StoppedTask};
+use rollout_core::time::Timestamp;
 use rollout_examples::storefront::ZONE;
 use rollout_sim::World;
 
+use crate::run::Entry;
+
 /// The services of the storefront.
 pub const SERVICES: [&str; 3] = ["backend", "frontend", "worker"];
+
+/// The longest time in which a task that is told to stop has stopped.
+const STOPPING: Duration = Duration::from_secs(60);
 
 /// What a storefront looks like: the digest of each service's image, and the zone's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +68,11 @@ pub fn records(world: &World) -> Vec<Record> {
 /// completed, as many tasks run as are wanted, and every one of them runs this image.
 #[must_use]
 pub fn flaw(world: &World, name: &str, image: &ImageDigest) -> Option<String> {
+    flaw_since(world, name, image, None)
+}
+
+/// The same of a service that was looked at then: tasks that have failed since need not run.
+fn flaw_since(world: &World, name: &str, image: &ImageDigest, looked: Option<Timestamp>) -> Option<String> {
     let seen = service(world, name);
     let Some(primary) = seen.primary() else {
         return Some(format!("{name} has no PRIMARY deployment"));
@@ -72,9 +86,11 @@ pub fn flaw(world: &World, name: &str, image: &ImageDigest) -> Option<String> {
             primary.rollout
         ));
     }
-    if seen.running != seen.desired || seen.pending > 0 || seen.desired == 0 {
+    let lost = looked.map_or(0, |at| lost_since(world, &seen, name, at));
+    let whole = seen.running <= seen.desired && seen.running + lost >= seen.desired && seen.desired > 0;
+    if !whole || seen.pending > lost {
         return Some(format!(
-            "{name} wants {} tasks, {} run and {} are on their way",
+            "{name} wants {} tasks, {} run and {} are on their way; {lost} failed since {looked:?}",
             seen.desired, seen.running, seen.pending
         ));
     }
@@ -83,6 +99,15 @@ pub fn flaw(world: &World, name: &str, image: &ImageDigest) -> Option<String> {
         .iter()
         .find(|task| task.images.values().any(|shown| shown != image));
     wrong.map(|task| format!("a task of {name} runs {:?} and not {image}", task.images))
+}
+
+/// How many tasks of a service have failed since a moment, or are just being stopped for it.
+fn lost_since(world: &World, seen: &ServiceObservation, name: &str, at: Timestamp) -> u32 {
+    let mut later = world.clone();
+    later.pass(STOPPING);
+    let runs = |gone: &StoppedTask| seen.tasks.iter().any(|task| task.task == gone.task);
+    let lost = |gone: &&StoppedTask| gone.cause.is_some() && gone.stopped_at >= at && !runs(gone);
+    u32::try_from(service(&later, name).stopped.iter().filter(lost).count()).expect("a few")
 }
 
 /// Production before the release.
@@ -117,9 +142,24 @@ pub fn after(world: &World, plan: &Draft) -> Expected {
 /// What makes a world different from what is expected, of the services named.
 #[must_use]
 pub fn flaws(world: &World, expected: &Expected, services: &[&str]) -> Vec<String> {
+    flaws_since(world, expected, services, &[])
+}
+
+/// The same at the end of a release with this journal. What a release says of its services is true of its last look at
+/// them: tasks that have failed since need not run.
+#[must_use]
+pub fn flaws_since(world: &World, expected: &Expected, services: &[&str], journal: &[Entry]) -> Vec<String> {
+    let look = |record: &Entry| match &record.body {
+        Body::Happened {
+            event: Event::Confirmed { service, seen },
+            ..
+        } => Some((service.as_str().to_owned(), seen.at)),
+        _ => None,
+    };
+    let looks: BTreeMap<String, Timestamp> = journal.iter().filter_map(look).collect();
     let mut found: Vec<String> = services
         .iter()
-        .filter_map(|name| flaw(world, name, expected.images.get(name)?))
+        .filter_map(|name| flaw_since(world, name, expected.images.get(name)?, looks.get(*name).copied()))
         .collect();
     let records = records(world);
     if records != expected.records {

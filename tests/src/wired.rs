@@ -16,7 +16,7 @@ use rollout_aws::resolve::FixedResolver;
 use rollout_aws::route53::{Authority, Route53Cutover};
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_aws::time::Now;
-use rollout_core::driver::{DriveError, Driver, PortPerformer};
+use rollout_core::driver::DriveError;
 use rollout_core::journal::Journal;
 use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
 use rollout_core::observer::Observer;
@@ -24,7 +24,7 @@ use rollout_core::port::Ports;
 use rollout_examples::storefront::ZONE;
 use rollout_sim::endpoint::InProcess;
 
-use crate::run::{Abort, CALL};
+use crate::run::{Abort, drive_through};
 
 /// What every host of the simulated cloud has for an address: from the block for documentation (RFC 5737).
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
@@ -117,16 +117,5 @@ pub async fn drive(
     abort: Abort,
     observer: &dyn Observer<Rollout>,
 ) -> Result<Outcome, DriveError> {
-    let (ports, clock) = (ports(wire), wire.clock());
-    let run = machine.plan().run.clone();
-    let step = "release".parse().expect("a name");
-    let performer = PortPerformer::new(ports, Arc::clone(&clock), run.clone(), step, CALL);
-    let driver = Driver {
-        run,
-        performer: &performer,
-        journal,
-        clock: clock.as_ref(),
-        observer,
-    };
-    driver.run(machine, abort).await
+    drive_through(ports(wire), wire.clock(), machine, journal, abort, observer).await
 }

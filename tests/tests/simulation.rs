@@ -27,7 +27,7 @@ use rollout_core::time::Timestamp;
 use rollout_sim::{Incident, SimCloud};
 use rollout_tests::run::{Abort, Entry, drive_by, fresh};
 use rollout_tests::script::Script;
-use rollout_tests::truth::{self, SERVICES, flaws};
+use rollout_tests::truth::{self, flaws, flaws_since};
 use rollout_tests::watch::Watch;
 
 /// One seed's run.
@@ -78,22 +78,8 @@ impl Run {
     /// The outcome against the world.
     fn check_truth(&mut self) {
         let world = self.cloud.world();
-        let excused = match &self.outcome {
-            Outcome::Released { .. } => self.script.meddled_with(),
-            _ => self.script.may_fail_going_back(),
-        };
-        let ours: Vec<&str> = SERVICES
-            .into_iter()
-            .filter(|name| !excused.contains(name))
-            .collect();
         let mutating = world.calls().mutations().len();
-        let mut expected = match &self.outcome {
-            Outcome::Released { .. } => truth::after(&self.script.world, &self.script.draft),
-            _ => self.script.before.clone(),
-        };
-        if self.script.has_foreign_record() {
-            expected.records = truth::records(&world);
-        }
+        let (mut expected, ours) = self.script.expects(&self.outcome, &world);
         // A TTL that could not be restored, or not verifiably, is no failure of a release: the outcome tells the one that
         // was confirmed last.
         if let Outcome::Released { records, .. } = &self.outcome {
@@ -111,16 +97,7 @@ impl Run {
         }
         let mut found = Vec::new();
         match &self.outcome {
-            Outcome::Released { .. } => {
-                found = flaws(&world, &expected, &ours);
-                // Tasks that an incident kills late may die between the last look and the end: a count, nothing else.
-                let late = self.script.may_lose_tasks();
-                found.retain(|flaw| {
-                    !late
-                        .iter()
-                        .any(|name| flaw.starts_with(&format!("{name} wants ")))
-                });
-            }
+            Outcome::Released { .. } => found = flaws_since(&world, &expected, &ours, &self.records),
             Outcome::RolledBack { .. } => found = flaws(&world, &expected, &ours),
             Outcome::Aborted {
                 left_at: LeftAt::LastKnownGood,

@@ -35,6 +35,27 @@ pub struct Fetched {
     pub cut: bool,
 }
 
+impl Fetched {
+    /// An answer without a body yet; `location` counts only with the status of a redirect.
+    #[must_use]
+    pub fn new(status: u16, location: Option<String>) -> Self {
+        Self {
+            status,
+            location: location.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)),
+            body: Vec::new(),
+            cut: false,
+        }
+    }
+
+    /// Takes a piece of the body as far as there is room; `false` when there was too little, and no more is wanted.
+    pub fn takes(&mut self, piece: &[u8]) -> bool {
+        let room = BODY_LIMIT - self.body.len();
+        self.body.extend(piece.iter().take(room));
+        self.cut = piece.len() > room;
+        !self.cut
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum NoAnswer {
@@ -67,24 +88,14 @@ async fn exchange(client: &reqwest::Client, url: Url) -> Result<Fetched, reqwest
     let location = response
         .headers()
         .get(reqwest::header::LOCATION)
-        .filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308))
         .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let mut body = Vec::new();
-    let mut cut = false;
+    let mut fetched = Fetched::new(status, location);
     while let Some(chunk) = response.chunk().await? {
-        let room = BODY_LIMIT - body.len();
-        body.extend(chunk.iter().take(room));
-        if chunk.len() > room {
-            cut = true;
+        if !fetched.takes(&chunk) {
             break;
         }
     }
-    Ok(Fetched {
-        status,
-        location,
-        body,
-        cut,
-    })
+    Ok(fetched)
 }
 
 /// A client that can connect to these addresses only, whatever name it is told.

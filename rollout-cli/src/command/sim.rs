@@ -2,8 +2,6 @@
 
 mod scenario;
 
-use core::time::Duration;
-
 use anyhow::Context as _;
 use rollout_sim::endpoint::{Endpoint, ServeOptions, Server, Supported, supported};
 use rollout_sim::{SimCloud, World, storefront};
@@ -140,6 +138,6 @@ async fn stop() {
     }
     if tokio::signal::ctrl_c().await.is_err() {
         // Without a handler the signal ends the program anyhow.
-        tokio::time::sleep(Duration::MAX).await;
+        core::future::pending::<()>().await;
     }
 }

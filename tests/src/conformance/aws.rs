@@ -1,10 +1,8 @@
 //! The adapters of `rollout-aws` on the simulated cloud's endpoint, through the real SDK, on virtual time.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use ipnet::IpNet;
 use rollout_aws::cloudwatch::{AlarmGate, LoadBalancerRequests};
 use rollout_aws::connector::ConnectorHttp;
@@ -13,7 +11,7 @@ use rollout_aws::ecs::{EcsEnvironment, EcsRollback};
 use rollout_aws::elbv2::{LoadBalancers, TargetHealthGate};
 use rollout_aws::gates::Gates;
 use rollout_aws::probe::{AddressPolicy, HttpGate};
-use rollout_aws::resolve::Resolve;
+use rollout_aws::resolve::FixedResolver;
 use rollout_aws::route53::{Authority, Route53Cutover};
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_aws::time::Now;
@@ -96,16 +94,6 @@ fn denied(service: &str) -> Upset {
     }
 }
 
-/// Every host has an address; which of them is in the cloud, its connector knows.
-struct Loopback;
-
-#[async_trait]
-impl Resolve for Loopback {
-    async fn resolve(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))])
-    }
-}
-
 /// A world whose ports are the adapters. Call it on a Tokio runtime of one thread whose time is paused.
 ///
 /// # Errors
@@ -140,7 +128,8 @@ pub fn over_the_endpoint(seed: u64) -> Result<SimFixture, Stop> {
     let loopback: IpNet = "127.0.0.0/8".parse().map_err(Stop::fixture)?;
     let http = HttpGate::new(AddressPolicy::new([loopback]))
         .with_now(Arc::clone(&now))
-        .with_resolver(Arc::new(Loopback))
+        // Every host has an address; which of them is in the cloud, its connector knows.
+        .with_resolver(Arc::new(FixedResolver(Ipv4Addr::LOCALHOST.into())))
         .with_fetch(through.clone());
     let gates = Gates::builder()
         .with_target_health(Arc::new(

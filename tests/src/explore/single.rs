@@ -4,11 +4,13 @@ use core::fmt::Debug;
 use core::time::Duration;
 
 use rollout_core::Rejected;
+use rollout_core::error::{Applied, ErrorKind, ErrorRecord};
 use rollout_core::machine::{Disposition, Lifecycle, Machine, Transitions};
 use rollout_core::time::Timestamp;
 use serde::Serialize;
 
 use super::canon::{EXPLAINING, Lens};
+use super::failure;
 use super::search::{Model, Move};
 
 /// A call under way.
@@ -62,6 +64,23 @@ impl<W, E> Reply<W, E> {
             world,
             event: None,
         }
+    }
+
+    /// The faults of every call: refused for now, refused for good, never answered.
+    pub fn none(less: W, failed: impl Fn(ErrorRecord) -> E) -> [Self; 3]
+    where
+        W: Clone,
+    {
+        let refused = |kind| failed(failure(kind, Applied::No));
+        [
+            Self::fault("refused for now", less.clone(), refused(ErrorKind::Throttled)),
+            Self::fault(
+                "refused for good",
+                less.clone(),
+                refused(ErrorKind::PermissionDenied),
+            ),
+            Self::silent("never answered", less),
+        ]
     }
 
     /// The same for a world and an event that contain these.

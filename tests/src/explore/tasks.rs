@@ -219,18 +219,7 @@ impl TaskWorld {
             }
         }
         if let Some(less) = less {
-            let refused = |kind| Event::CallFailed(failure(kind, Applied::No));
-            out.push(Reply::fault(
-                "refused for now",
-                less.clone(),
-                refused(ErrorKind::Throttled),
-            ));
-            out.push(Reply::fault(
-                "refused for good",
-                less.clone(),
-                refused(ErrorKind::PermissionDenied),
-            ));
-            out.push(Reply::silent("never answered", less));
+            out.extend(Reply::none(less, Event::CallFailed));
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a success is: the clauses of invariant I-12, each with its words when it does not hold.
 
 use super::judge::{Known, SOURCE};
-use super::wording::{described, status_name};
+use super::wording::described;
 use crate::evidence::Evidence;
 use crate::service::{
     DeploymentObservation, RecordStatus, RolloutState, RunningTask, ServiceObservation, ServiceStatus,
@@ -33,7 +33,7 @@ fn unfinished(ours: &DeploymentObservation) -> Option<String> {
             "the platform keeps no record of the deployment and calls its rollout `{word}`"
         )),
         (RolloutState::Completed | RolloutState::Other(_), Some(status)) => {
-            Some(format!("the record of the deployment is {}", status_name(status)))
+            Some(format!("the record of the deployment is {}", status.word()))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::judge::SOURCE;
 use crate::evidence::Evidence;
-use crate::service::{DeploymentObservation, RecordStatus, RolloutState, ServiceObservation, Stage};
+use crate::service::{DeploymentObservation, RolloutState, ServiceObservation, Stage};
 
 /// A deployment as evidence.
 pub(super) fn described(seen: &ServiceObservation, deployment: &DeploymentObservation) -> Evidence {
@@ -15,7 +15,7 @@ pub(super) fn described(seen: &ServiceObservation, deployment: &DeploymentObserv
         deployment.desired,
     );
     if let Some(record) = &deployment.record {
-        detail.push_str(&format!(", record {}", status_name(&record.status)));
+        detail.push_str(&format!(", record {}", record.status.word()));
     }
     if let Some(reason) = &deployment.reason {
         detail.push_str(&format!(": {reason}"));
@@ -56,21 +56,6 @@ fn stage_name(stage: &Stage) -> &str {
         Stage::BakeTime => "BAKE_TIME",
         Stage::CleanUp => "CLEAN_UP",
         Stage::Other(word) => word,
-    }
-}
-
-pub(super) fn status_name(status: &RecordStatus) -> &str {
-    match status {
-        RecordStatus::Pending => "PENDING",
-        RecordStatus::InProgress => "IN_PROGRESS",
-        RecordStatus::StopRequested => "STOP_REQUESTED",
-        RecordStatus::Stopped => "STOPPED",
-        RecordStatus::Successful => "SUCCESSFUL",
-        RecordStatus::RollbackRequested => "ROLLBACK_REQUESTED",
-        RecordStatus::RollbackInProgress => "ROLLBACK_IN_PROGRESS",
-        RecordStatus::RollbackSuccessful => "ROLLBACK_SUCCESSFUL",
-        RecordStatus::RollbackFailed => "ROLLBACK_FAILED",
-        RecordStatus::Other(word) => word,
     }
 }
 

@@ -158,22 +158,6 @@ pub(crate) struct ContainerImage {
     pub(crate) image_digest: Option<String>,
 }
 
-/// AWS's word for the status of a service deployment.
-pub(crate) fn status_word(status: &RecordStatus) -> &str {
-    match status {
-        RecordStatus::Pending => "PENDING",
-        RecordStatus::InProgress => "IN_PROGRESS",
-        RecordStatus::StopRequested => "STOP_REQUESTED",
-        RecordStatus::Stopped => "STOPPED",
-        RecordStatus::Successful => "SUCCESSFUL",
-        RecordStatus::RollbackRequested => "ROLLBACK_REQUESTED",
-        RecordStatus::RollbackInProgress => "ROLLBACK_IN_PROGRESS",
-        RecordStatus::RollbackSuccessful => "ROLLBACK_SUCCESSFUL",
-        RecordStatus::RollbackFailed => "ROLLBACK_FAILED",
-        RecordStatus::Other(word) => word,
-    }
-}
-
 fn hook_view(run: &HookRun) -> HookView {
     let (target_type, target_arn) = match &run.hook.target {
         HookTarget::Pause => ("PAUSE", None),
@@ -241,7 +225,7 @@ impl Environment {
             updated_at: record.updated_at,
             source_service_revisions: sources,
             target_service_revision: target,
-            status: status_word(&record.status).to_owned(),
+            status: record.status.word().to_owned(),
             status_reason: record.reason.clone(),
             lifecycle_stage: record.stage.map(LifecycleStage::name),
             lifecycle_hook_details: record.hooks.iter().map(hook_view).collect(),
@@ -270,7 +254,7 @@ impl Environment {
         let s = self.find_service(cluster, service)?;
         let service = &self.services[s as usize];
         let fits = |r: &&Record| {
-            (filter.status.is_empty() || filter.status.iter().any(|word| word == status_word(&r.status)))
+            (filter.status.is_empty() || filter.status.iter().any(|word| word == r.status.word()))
                 && filter.after.is_none_or(|at| r.created_at > at)
                 && filter.before.is_none_or(|at| r.created_at < at)
         };
@@ -284,7 +268,7 @@ impl Environment {
             target_service_revision_arn: service
                 .service_revision(r.number)
                 .map_or_else(String::new, |held| held.arn.clone()),
-            status: status_word(&r.status).to_owned(),
+            status: r.status.word().to_owned(),
             status_reason: r.reason.clone(),
         };
         Ok(service.records.iter().rev().filter(fits).map(brief).collect())
@@ -395,7 +379,7 @@ impl Environment {
             status => {
                 let text = format!(
                     "The service deployment is {} and cannot be stopped.",
-                    status_word(&status)
+                    status.word()
                 );
                 return Err(Refused {
                     resources: vec![arn.to_owned()],

@@ -82,15 +82,7 @@ fn request_certificate(call: &mut Call<'_>) -> Answer {
             proven: false,
         });
     }
-    let hex = call.world.kernel.dice.hex(2);
-    let id = format!(
-        "{}-{}-4{}-8{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    );
+    let id = call.world.kernel.dice.uuid();
     let certificate = Certificate {
         arn: call.arn("acm", &format!("certificate/{id}")),
         account: call.place.account.clone(),

@@ -55,15 +55,7 @@ fn get_download_url_for_layer(call: &mut Call<'_>) -> Answer {
 fn initiate_layer_upload(call: &mut Call<'_>) -> Answer {
     let input: Input = call.input()?;
     let named = named(call, &input)?;
-    let hex = call.world.kernel.dice.hex(2);
-    let id = format!(
-        "{}-{}-4{}-8{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    );
+    let id = call.world.kernel.dice.uuid();
     let begun = named.env(call).registry.begin_upload(&named.name, id.clone());
     begun.map_err(|refused| named.refused(&refused, &id, None, ""))?;
     call.changed();

@@ -97,15 +97,7 @@ fn create_health_check(call: &mut Call<'_>) -> Answer {
         let text = "A health check with the same caller reference exists";
         return Err(Refusal::new(409, "HealthCheckAlreadyExists", text));
     }
-    let hex = call.world.kernel.dice.hex(2);
-    let id = format!(
-        "{}-{}-4{}-8{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    );
+    let id = call.world.kernel.dice.uuid();
     let check = HealthCheck {
         id: id.clone(),
         caller_reference: input.caller_reference,
