@@ -124,7 +124,7 @@ impl Environment {
         if !(1..=10).contains(&count) {
             return Err(invalid("count must be from 1 to 10."));
         }
-        let revision = self.usable_definition("InvalidParameterException", &input.task_definition)?;
+        let revision = self.usable_definition(&input.task_definition)?;
         let asked = Asked {
             cluster,
             revision,
