@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rollout_core::dns::Record;
 use rollout_core::id::ImageDigest;
 use rollout_core::journal::{Body, MemoryJournal, replay};
 use rollout_core::machine::rollout::{Action, Event, LeftAt, Outcome, Rollout, Superseding};
@@ -27,7 +26,7 @@ use rollout_core::time::Timestamp;
 use rollout_sim::{Incident, SimCloud};
 use rollout_tests::run::{Abort, Entry, drive_by, fresh};
 use rollout_tests::script::Script;
-use rollout_tests::truth::{self, flaws, flaws_since};
+use rollout_tests::truth::{self, flaws, flaws_of_release};
 use rollout_tests::watch::Watch;
 
 /// One seed's run.
@@ -79,25 +78,12 @@ impl Run {
     fn check_truth(&mut self) {
         let world = self.cloud.world();
         let mutating = world.calls().mutations().len();
-        let (mut expected, ours) = self.script.expects(&self.outcome, &world);
-        // A TTL that could not be restored, or not verifiably, is no failure of a release: the outcome tells the one that
-        // was confirmed last.
-        if let Outcome::Released { records, .. } = &self.outcome {
-            let actual = truth::records(&world);
-            for claimed in records {
-                let same = |held: &&mut Record| {
-                    !actual.contains(held)
-                        && held.key.same_as(&claimed.key)
-                        && held.data.same_target(&claimed.data)
-                };
-                if let Some(held) = expected.records.iter_mut().find(same) {
-                    held.clone_from(claimed);
-                }
-            }
-        }
+        let (expected, ours) = self.script.expects(&self.outcome, &world);
         let mut found = Vec::new();
         match &self.outcome {
-            Outcome::Released { .. } => found = flaws_since(&world, &expected, &ours, &self.records),
+            Outcome::Released { records, .. } => {
+                found = flaws_of_release(&world, expected, &ours, records, &self.records);
+            }
             Outcome::RolledBack { .. } => found = flaws(&world, &expected, &ours),
             Outcome::Aborted {
                 left_at: LeftAt::LastKnownGood,

@@ -20,7 +20,7 @@ use rollout_sim::SimCloud;
 use rollout_sim::endpoint::{Endpoint, InProcess, Upset, WireFault};
 use rollout_tests::run::{Abort, Entry, fresh, storefront};
 use rollout_tests::script::{Dice, Script};
-use rollout_tests::truth::{self, SERVICES, flaws, flaws_since};
+use rollout_tests::truth::{self, SERVICES, flaws, flaws_of_release};
 use rollout_tests::wired;
 
 /// What goes wrong on the wire with this seed: kinds and rates are drawn, so that some seeds meet one kind alone.
@@ -100,9 +100,9 @@ impl Run {
         let world = self.wire.endpoint().cloud().world();
         let (expected, ours) = self.script.expects(&self.outcome, &world);
         match &self.outcome {
-            Outcome::Released { .. } => {
-                self.problems
-                    .extend(flaws_since(&world, &expected, &ours, &self.records));
+            Outcome::Released { records, .. } => {
+                let found = flaws_of_release(&world, expected, &ours, records, &self.records);
+                self.problems.extend(found);
             }
             Outcome::RolledBack { .. }
             | Outcome::Aborted {
