@@ -18,12 +18,12 @@ use std::time::Instant;
 
 use rollout_core::id::ImageDigest;
 use rollout_core::journal::{Body, MemoryJournal, replay};
-use rollout_core::machine::rollout::{Action, Event, LeftAt, Outcome, Rollout, Superseding};
+use rollout_core::machine::rollout::{Action, Event, LeftAt, Outcome, Rollout};
 use rollout_core::machine::{cutover, gate};
 use rollout_core::plan::{Draft, step};
 use rollout_core::probe::Verdict;
 use rollout_core::time::Timestamp;
-use rollout_sim::{Incident, Operation, SimCloud, World};
+use rollout_sim::{Operation, SimCloud, World};
 use rollout_tests::run::{Abort, Entry, drive_by, fresh};
 use rollout_tests::script::Script;
 use rollout_tests::truth::{self, flaws, flaws_of_release};
@@ -96,7 +96,7 @@ impl Run {
                     found.push(format!("I-1: {mutating} mutating calls"));
                 }
             }
-            Outcome::Superseded { by } => found.extend(self.unfounded(by)),
+            Outcome::Superseded { by } => found.extend(self.script.unfounded(by)),
             Outcome::Stuck(stuck) => {
                 if stuck.next.is_empty() || stuck.text.is_empty() {
                     found.push("I-13: stuck without words or a way out".to_owned());
@@ -116,24 +116,6 @@ impl Run {
             found.push("nothing went wrong, and it did not end well".to_owned());
         }
         self.problems.extend(found);
-    }
-
-    /// Why nobody has superseded us.
-    fn unfounded(&self, by: &Superseding) -> Option<String> {
-        let (what, founded) = match by {
-            Superseding::Record(why) => (why.text.clone(), self.script.has_foreign_record()),
-            Superseding::Deployment(by) => {
-                let theirs = |incident: &Incident| match incident {
-                    // A platform that goes back while we have not written yet looks like another deployer.
-                    Incident::ForeignDeployer { service, .. }
-                    | Incident::PlatformRollsBackTo { service, .. } => *service == by.service.as_str(),
-                    _ => false,
-                };
-                let meant = self.script.incidents.iter().any(|(_, incident)| theirs(incident));
-                (format!("{by:?}"), meant)
-            }
-        };
-        (!founded).then(|| format!("superseded by nobody: {what}"))
     }
 
     /// I-7, from the journal: before the first record moves every probe of every gate has passed often enough, on
