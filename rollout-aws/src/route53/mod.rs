@@ -211,7 +211,8 @@ impl Route53Cutover {
             .client
             .list_resource_record_sets()
             .hosted_zone_id(zone.as_str())
-            .start_record_name(key.name.as_str())
+            // As Route 53 keeps names, so that a list that is sorted by letters begins in the right place.
+            .start_record_name(&name)
             .start_record_type(convert::rr_type(wanted))
             .max_items(PAGE);
         loop {
