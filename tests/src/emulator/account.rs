@@ -79,6 +79,18 @@ impl Account {
         &self.config
     }
 
+    /// The caller's ARN, as the emulator itself tells it.
+    ///
+    /// # Panics
+    /// When STS does not answer.
+    pub async fn caller(&self) -> String {
+        let answer = aws_sdk_sts::Client::new(&self.config)
+            .get_caller_identity()
+            .send()
+            .await;
+        answer.expect("GetCallerIdentity").arn.expect("an ARN")
+    }
+
     /// The registry's host, as image references have it.
     #[must_use]
     pub fn registry(&self) -> String {

@@ -430,6 +430,73 @@ impl Site {
         }
     }
 
+    /// Every deployment that a service shows, by id.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    pub async fn deployments(&self, service: &str) -> Vec<String> {
+        let found = self.describe(service).await;
+        let ids = found
+            .deployments()
+            .iter()
+            .filter_map(|deployment| deployment.id());
+        ids.map(str::to_owned).collect()
+    }
+
+    /// The digest of every running task of a service, one entry a task.
+    pub async fn running_digests(&self, service: &str) -> Vec<String> {
+        let tasks = self.running(service).await;
+        let containers = tasks
+            .into_iter()
+            .filter_map(|task| task.containers?.into_iter().next());
+        containers
+            .filter_map(|container| container.image_digest)
+            .collect()
+    }
+
+    /// How many tasks of a family there are, whatever their state.
+    ///
+    /// # Panics
+    /// When they cannot be listed.
+    pub async fn started(&self, name: &str) -> usize {
+        let mut count = 0;
+        for status in [
+            aws_sdk_ecs::types::DesiredStatus::Running,
+            aws_sdk_ecs::types::DesiredStatus::Stopped,
+        ] {
+            let listed = self
+                .account
+                .ecs
+                .list_tasks()
+                .cluster(&self.cluster)
+                .family(self.family(name))
+                .desired_status(status)
+                .send()
+                .await;
+            count += listed.expect("ListTasks").task_arns.unwrap_or_default().len();
+        }
+        count
+    }
+
+    /// Removes an image, as a lifecycle rule does.
+    ///
+    /// # Panics
+    /// When the emulator does not take it.
+    pub async fn delete_image(&self, repository: &str, digest: &ImageDigest) {
+        let image = aws_sdk_ecr::types::ImageIdentifier::builder()
+            .image_digest(digest.as_str())
+            .build();
+        let deleted = self
+            .account
+            .ecr
+            .batch_delete_image()
+            .repository_name(repository)
+            .image_ids(image)
+            .send()
+            .await;
+        deleted.expect("BatchDeleteImage");
+    }
+
     async fn describe(&self, service: &str) -> Service {
         let answer = self
             .account

@@ -6,6 +6,7 @@
 #[path = "../../../examples/aws_release.rs"]
 #[expect(dead_code, reason = "its own `main` is not called here")]
 mod aws_release;
+mod conforming;
 mod dns;
 mod example;
 mod failing;
@@ -149,6 +150,24 @@ fn main() -> ExitCode {
             Needs::Records,
             "a_record_moves_and_comes_back",
             dns::a_record_moves_and_comes_back,
+        ),
+        trial(
+            emulator,
+            Needs::CompareAndSet,
+            "the_suite_on_records",
+            conforming::records,
+        ),
+        trial(
+            emulator,
+            Needs::Deployments,
+            "the_suite_on_services",
+            conforming::services,
+        ),
+        trial(
+            emulator,
+            Needs::Deployments,
+            "the_suite_on_going_back",
+            conforming::going_back,
         ),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
