@@ -21,7 +21,7 @@ use rollout_sim::endpoint::{Damage, Endpoint, InProcess, Upset, WireFault};
 use rollout_tests::run::{Abort, Entry, fresh, storefront};
 use rollout_tests::script::{Dice, Script};
 use rollout_tests::truth::{self, SERVICES, flaws, flaws_of_release};
-use rollout_tests::wired;
+use rollout_tests::wired::{self, on_virtual_time};
 
 /// What goes wrong on the wire with this seed: kinds and rates are drawn, so that some seeds meet one kind alone.
 fn wire_faults(seed: u64) -> Vec<WireFault> {
@@ -163,14 +163,6 @@ fn number(variable: &str) -> Option<u64> {
         text.parse()
             .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
     )
-}
-
-fn on_virtual_time<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    runtime.expect("a runtime").block_on(future)
 }
 
 #[test]
