@@ -109,6 +109,11 @@ mod ports;
 )]
 mod quota;
 mod rng;
+#[cfg_attr(
+    not(any(test, feature = "endpoint")),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
+mod secret;
 mod storefront;
 #[cfg(test)]
 mod testkit;

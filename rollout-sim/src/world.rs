@@ -21,6 +21,7 @@ use crate::faults::{Calls, Fault};
 use crate::incident::{Incident, Planned, When};
 use crate::kernel::{Happening, Kernel};
 use crate::quota::Quotas;
+use crate::secret::Secrets;
 
 /// Why a question to the world has no answer. `Display` is one fragment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +82,8 @@ pub struct World {
     pub(crate) zones: Vec<Zone>,
     #[serde(default)]
     pub(crate) certificates: Vec<Certificate>,
+    #[serde(default)]
+    pub(crate) secrets: Secrets,
     /// Health checks of DNS; a deleted one leaves its place.
     pub(crate) checks: Vec<Option<HealthCheck>>,
     pub(crate) planned: Vec<Planned>,
@@ -169,7 +172,11 @@ impl World {
     fn happen(&mut self, what: Happening) {
         let (k, all) = (&mut self.kernel, &mut self.environments);
         match what {
-            Happening::Phase { env, task, version } => all[env as usize].next_phase(k, task, version),
+            Happening::Phase { env, task, version } => {
+                if !self.lacks_secret(env, task, version) {
+                    self.environments[env as usize].next_phase(&mut self.kernel, task, version);
+                }
+            }
             Happening::Exit { env, task, version } => all[env as usize].exits(k, task, version),
             Happening::Health {
                 env,
@@ -303,6 +310,20 @@ impl World {
         let repository = RepositoryName::new(repository)?;
         self.env_mut(environment)?.registry.expire(&repository, image);
         Ok(())
+    }
+
+    /// Marks a secret of an environment's account and region for deletion, as `DeleteSecret` does: tasks that name it do not start
+    /// any more.
+    ///
+    /// # Errors
+    /// [`Unknown`] when the environment does not exist, or there is no such secret.
+    pub fn delete_secret(&mut self, environment: &str, secret: &str) -> Result<(), Unknown> {
+        let env = self.env(environment)?;
+        let (account, region) = (env.account.clone(), env.region.clone());
+        let deleted = self.secrets.delete(self.now(), (&account, &region), secret, None);
+        deleted
+            .map(|_| ())
+            .map_err(|refused| Unknown::Refused(refused.to_string()))
     }
 
     /// The state of an alarm.

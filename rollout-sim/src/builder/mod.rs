@@ -5,10 +5,12 @@ use rollout_core::time::Timestamp;
 
 use crate::faults::Calls;
 use crate::kernel::Kernel;
+use crate::secret::Secrets;
 use crate::world::World;
 
 pub(crate) mod balancer;
 mod environment;
+mod secret;
 mod service;
 mod zone;
 
@@ -42,6 +44,9 @@ pub enum BuildError {
         /// Its name.
         name: String,
     },
+    /// A name or an ARN that no secret can have.
+    #[error("{0} is neither the name nor the ARN of a secret")]
+    Secret(String),
     /// A task definition is wrong.
     #[error("the task definition of {service}: {why}")]
     TaskDefinition {
@@ -116,6 +121,7 @@ impl WorldBuilder {
             environments: Vec::new(),
             zones: Vec::new(),
             certificates: Vec::new(),
+            secrets: Secrets::default(),
             checks: Vec::new(),
             planned: Vec::new(),
             faults: Vec::new(),
@@ -123,7 +129,10 @@ impl WorldBuilder {
             calls: Calls::default(),
             took_effect: false,
         };
-        for (environment, index) in self.environments.into_iter().zip(0_u16..) {
+        let mut references = Vec::new();
+        for (mut environment, index) in self.environments.into_iter().zip(0_u16..) {
+            let secrets = core::mem::take(&mut environment.secrets);
+            references.append(&mut environment.references);
             let name = EnvironmentName::new(environment.name.as_str())?;
             if world.environments.iter().any(|e| e.name == name) {
                 return Err(BuildError::Twice {
@@ -132,8 +141,12 @@ impl WorldBuilder {
                 });
             }
             let built = environment.build(&mut world.kernel, index, name)?;
+            for secret in secrets {
+                secret.build(&mut world.secrets, self.now, &built)?;
+            }
             world.environments.push(built);
         }
+        world.assume_secrets(&references);
         for zone in self.zones {
             let built = zone.build(&mut world)?;
             world.zones.push(built);

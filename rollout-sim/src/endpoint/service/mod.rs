@@ -15,6 +15,7 @@ pub(crate) mod ecs;
 pub(crate) mod elbv2;
 pub(crate) mod logs;
 pub(crate) mod route53;
+pub(crate) mod secretsmanager;
 pub(crate) mod sts;
 
 use super::call::Call;
@@ -109,6 +110,7 @@ pub(crate) static SERVICES: &[&Service] = &[
     &elbv2::SERVICE,
     &logs::SERVICE,
     &route53::SERVICE,
+    &secretsmanager::SERVICE,
     &sts::SERVICE,
 ];
 

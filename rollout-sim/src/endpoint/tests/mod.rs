@@ -8,6 +8,7 @@ mod elbv2;
 mod frame;
 mod logs;
 mod route53;
+mod secretsmanager;
 mod serve;
 mod web;
 mod wire;
