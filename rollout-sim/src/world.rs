@@ -22,6 +22,7 @@ use crate::incident::{Incident, Planned, When};
 use crate::kernel::{Happening, Kernel};
 use crate::quota::Quotas;
 use crate::secret::Secrets;
+use crate::waf::WebAcls;
 
 /// Why a question to the world has no answer. `Display` is one fragment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +85,8 @@ pub struct World {
     pub(crate) certificates: Vec<Certificate>,
     #[serde(default)]
     pub(crate) secrets: Secrets,
+    #[serde(default)]
+    pub(crate) web_acls: WebAcls,
     /// Health checks of DNS; a deleted one leaves its place.
     pub(crate) checks: Vec<Option<HealthCheck>>,
     pub(crate) planned: Vec<Planned>,
@@ -310,20 +313,6 @@ impl World {
         let repository = RepositoryName::new(repository)?;
         self.env_mut(environment)?.registry.expire(&repository, image);
         Ok(())
-    }
-
-    /// Marks a secret of an environment's account and region for deletion, as `DeleteSecret` does: tasks that name it do not start
-    /// any more.
-    ///
-    /// # Errors
-    /// [`Unknown`] when the environment does not exist, or there is no such secret.
-    pub fn delete_secret(&mut self, environment: &str, secret: &str) -> Result<(), Unknown> {
-        let env = self.env(environment)?;
-        let (account, region) = (env.account.clone(), env.region.clone());
-        let deleted = self.secrets.delete(self.now(), (&account, &region), secret, None);
-        deleted
-            .map(|_| ())
-            .map_err(|refused| Unknown::Refused(refused.to_string()))
     }
 
     /// The state of an alarm.

@@ -8,6 +8,7 @@ use super::BuildError;
 use super::balancer::{BalancerBuilder, empty_group, pair_up, serve_the_rest};
 use super::secret::SecretPlan;
 use super::service::ServiceBuilder;
+use super::waf::WebAclBuilder;
 use crate::alarm::{Alarm, AlarmState, Rule};
 use crate::behaviour::Behaviour;
 use crate::ecr::Registry;
@@ -38,6 +39,7 @@ pub struct EnvironmentBuilder {
     pub(super) secrets: Vec<SecretPlan>,
     /// `valueFrom` of what is to be there as well.
     pub(super) references: Vec<String>,
+    pub(super) acls: Vec<WebAclBuilder>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +84,7 @@ impl EnvironmentBuilder {
             failing_functions: Vec::new(),
             secrets: Vec::new(),
             references: Vec::new(),
+            acls: Vec::new(),
         }
     }
 
@@ -214,6 +217,13 @@ impl EnvironmentBuilder {
         let containers = task_definition["containerDefinitions"].as_array();
         self.references
             .extend(containers.into_iter().flatten().flat_map(secret_references));
+        self
+    }
+
+    /// Adds a regional web ACL. Its ids are made from account, region and name, not from the seed.
+    #[must_use]
+    pub fn web_acl(mut self, name: &str, describe: impl FnOnce(WebAclBuilder) -> WebAclBuilder) -> Self {
+        self.acls.push(describe(WebAclBuilder::new(name)));
         self
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A value never shows in `Debug`, in a refusal or in a task's reason. A stored world holds it, as it goes on with it.
 
+mod name;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -12,8 +13,10 @@ use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Kernel, plus};
-use crate::rng::{Dice, Span, Stream};
+use crate::rng::{Span, Stream};
 
+pub(crate) use name::whole_name;
+use name::{check_name, check_token, fixed_suffix, hash, suffix};
 pub(crate) use task::Reference;
 
 /// The label of the version that is read unless another is asked for.
@@ -29,9 +32,6 @@ const SHORTEST_WINDOW: u64 = 7;
 const PURGE: Span = Span::secs(1, 30);
 /// The longest value in bytes (the same API, "SecretString").
 const LONGEST_VALUE: usize = 65_536;
-const LONGEST_NAME: usize = 512;
-/// A token's bounds in characters; it becomes a version's id (the same API, "ClientRequestToken").
-const TOKEN: core::ops::RangeInclusive<usize> = 32..=64;
 /// How many letters end an ARN.
 const SUFFIX: usize = 6;
 
@@ -473,54 +473,4 @@ impl Version {
             value,
         }
     }
-}
-
-/// Name and random letters, of the last part of an ARN that has them.
-pub(crate) fn whole_name(named: &str) -> Option<(&str, &str)> {
-    let (name, suffix) = named.rsplit_once('-')?;
-    let whole = suffix.len() == SUFFIX && suffix.bytes().all(|b| b.is_ascii_alphanumeric());
-    (whole && !name.is_empty()).then_some((name, suffix))
-}
-
-fn check_name(name: &str) -> Result<(), Refused> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-/_+=.@!".contains(&b);
-    let fits = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed);
-    if fits { Ok(()) } else { Err(Refused::Name) }
-}
-
-fn check_token(token: Option<&str>) -> Result<(), Refused> {
-    match token {
-        Some(token) if !TOKEN.contains(&token.len()) => Err(Refused::Invalid(
-            "ClientRequestToken must be 32-64 characters long.",
-        )),
-        Some(_) | None => Ok(()),
-    }
-}
-
-const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-
-fn letters(mut next: impl FnMut() -> u64) -> String {
-    (0..SUFFIX)
-        .map(|_| char::from(LETTERS[(next() % 62) as usize]))
-        .collect()
-}
-
-fn suffix(dice: &mut Dice) -> String {
-    letters(|| dice.below(Stream::Ids, 62))
-}
-
-fn fixed_suffix(of: &str) -> String {
-    let mut hash = hash(of, 0);
-    letters(|| {
-        let letter = hash % 62;
-        hash /= 62;
-        letter
-    })
-}
-
-/// FNV-1a.
-fn hash(text: &str, salt: u64) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325 ^ salt, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Held, Secrets, whole_name};
 use crate::ecs::stop::Why;
 use crate::ecs::task::Phase;
-use crate::world::World;
+use crate::world::{Unknown, World};
 
 /// `valueFrom` of a task definition's secret (Amazon ECS developer guide, "Pass Secrets Manager secrets through Amazon ECS
 /// environment variables"): an ARN, and after it key, label and version of what is wanted.
@@ -86,6 +86,20 @@ impl Secrets {
 }
 
 impl World {
+    /// Marks a secret of an environment's account and region for deletion, as `DeleteSecret` does: tasks that name it do not start
+    /// any more.
+    ///
+    /// # Errors
+    /// [`Unknown`] when the environment does not exist, or there is no such secret.
+    pub fn delete_secret(&mut self, environment: &str, secret: &str) -> Result<(), Unknown> {
+        let env = self.env(environment)?;
+        let (account, region) = (env.account.clone(), env.region.clone());
+        let deleted = self.secrets.delete(self.now(), (&account, &region), secret, None);
+        deleted
+            .map(|_| ())
+            .map_err(|refused| Unknown::Refused(refused.to_string()))
+    }
+
     /// Whether some environment is in this account and region: what is elsewhere is taken to be as it should.
     fn has_place(&self, reference: &Reference<'_>) -> bool {
         let mut all = self.environments.iter();

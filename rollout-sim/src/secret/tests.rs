@@ -243,6 +243,7 @@ fn what_is_deleted_can_be_restored_until_its_window_ends() {
     let made = secrets.create(&mut k, ME, new("shop/db", None, Some("one")));
     assert_eq!(made.map(|(_, is_new)| is_new), Ok(true));
     assert_eq!(secrets.held.len(), 1, "what is gone is not kept");
+    assert_eq!(secrets.of(k.now, ME).count(), 1);
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(crate) mod logs;
 pub(crate) mod route53;
 pub(crate) mod secretsmanager;
 pub(crate) mod sts;
+pub(crate) mod wafv2;
 
 use super::call::Call;
 use super::document::Document;
@@ -112,6 +113,7 @@ pub(crate) static SERVICES: &[&Service] = &[
     &route53::SERVICE,
     &secretsmanager::SERVICE,
     &sts::SERVICE,
+    &wafv2::SERVICE,
 ];
 
 #[cfg(test)]
