@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use rollout_core::dns::{Change, Record, RecordData};
 use rollout_core::error::ErrorKind;
-use rollout_core::machine::rollout::Outcome;
+use rollout_core::machine::rollout::{Outcome, Superseding};
 use rollout_core::plan::Draft;
 use rollout_sim::{Behaviour, Disturbance, Fault, Incident, Job, Operation, Start, When, World};
 
@@ -202,6 +202,25 @@ impl Script {
         }
         let ours = SERVICES.into_iter().filter(|name| !excused.contains(name));
         (expected, ours.collect())
+    }
+
+    /// Why nobody has superseded us; `None` when somebody may have.
+    #[must_use]
+    pub fn unfounded(&self, by: &Superseding) -> Option<String> {
+        let (what, founded) = match by {
+            Superseding::Record(why) => (why.text.clone(), self.has_foreign_record()),
+            Superseding::Deployment(by) => {
+                let theirs = |incident: &Incident| match incident {
+                    // A platform that goes back while we have not written yet looks like another deployer.
+                    Incident::ForeignDeployer { service, .. }
+                    | Incident::PlatformRollsBackTo { service, .. } => *service == by.service.as_str(),
+                    _ => false,
+                };
+                let meant = self.incidents.iter().any(|(_, incident)| theirs(incident));
+                (format!("{by:?}"), meant)
+            }
+        };
+        (!founded).then(|| format!("superseded by nobody: {what}"))
     }
 
     /// Whether someone else may have changed a record.

@@ -17,7 +17,7 @@ use rollout_core::service::{
     Captured, DeploymentRole, DeploymentStarted, RecordStatus, RevisionSpec, RolloutState, ServiceChange,
     ServiceObservation, TaskObservation, TaskSpec,
 };
-use rollout_sim::endpoint::{Endpoint, InProcess, Upset, WireFault};
+use rollout_sim::endpoint::{Damage, Endpoint, InProcess, Upset, WireFault};
 use rollout_sim::{Behaviour, SimCloud, Start, World};
 use serde_json::json;
 
@@ -342,6 +342,11 @@ async fn what_breaks_on_the_wire_is_told_apart() {
         (Upset::FailsBefore(503), ErrorKind::Unavailable, Applied::Maybe),
         (Upset::Throttled, ErrorKind::Throttled, Applied::No),
         (
+            Upset::Damaged(Damage::CutShort),
+            ErrorKind::Unavailable,
+            Applied::Maybe,
+        ),
+        (
             Upset::AnswersLate(Duration::from_secs(40)),
             ErrorKind::TimedOut,
             Applied::Maybe,
@@ -368,7 +373,11 @@ async fn what_breaks_on_the_wire_is_told_apart() {
             .await;
         let lands = matches!(
             what,
-            Upset::LostAnswer | Upset::FailsAfter(_) | Upset::AnswersLate(_) | Upset::LandsLate(_)
+            Upset::LostAnswer
+                | Upset::FailsAfter(_)
+                | Upset::AnswersLate(_)
+                | Upset::LandsLate(_)
+                | Upset::Damaged(_)
         );
         let now = site.look().await.primary().map(|d| d.task_definition == arn);
         assert_eq!(now, Some(lands), "{what:?}");

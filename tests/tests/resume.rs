@@ -11,15 +11,14 @@ use async_trait::async_trait;
 use core::time::Duration;
 use pollster::block_on;
 use rollout_core::driver::{DriveError, Driver, Perform, PortPerformer};
-use rollout_core::error::{Applied, Error, ErrorKind, ErrorRecord};
+use rollout_core::error::{Applied, Error, ErrorKind};
 use rollout_core::journal::{Body, Durability, Entry, Journal, JournalError, MemoryJournal, replay};
-use rollout_core::machine::rollout::{Action, Effect, Event, Outcome, Rollout};
-use rollout_core::machine::{cutover, deployment, promotion, task, unwind};
+use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
 use rollout_core::observer::Silent;
 use rollout_core::plan::Draft;
 use rollout_core::{Effect as _, Machine as _};
 use rollout_sim::{Incident, SimCloud, When, World};
-use rollout_tests::run::{self, fresh, storefront};
+use rollout_tests::run::{self, failed, fresh, storefront};
 use rollout_tests::truth::{self, SERVICES, flaws};
 
 /// Keeps the first records and fails at the next.
@@ -68,61 +67,13 @@ impl Perform<Rollout> for Dies {
 
 /// A lost answer to an effect.
 fn lost(effect: &Effect) -> Event {
-    let error: ErrorRecord = Error::new(ErrorKind::TimedOut, "resume", "the runner died in the call")
-        .applied(Applied::Maybe)
-        .record();
-    let step = effect.step.clone();
-    match &effect.action {
-        Action::CheckIdentity
-        | Action::Capture { .. }
-        | Action::SampleAlarm(_)
-        | Action::ReadRecord { .. }
-        | Action::Confirm { .. }
-        | Action::Gate(_) => Event::CallFailed { step, error },
-        Action::Promotion(_) => Event::Promotion {
-            step,
-            event: promotion::Event::CallFailed(error),
-        },
-        Action::Task(_) => Event::Task {
-            step,
-            event: task::Event::CallFailed(error),
-        },
-        Action::Deployment(_) => Event::Deployment {
-            step,
-            event: deployment::Event::CallFailed(error),
-        },
-        Action::Cutover(_) => Event::Cutover {
-            step,
-            event: cutover::Event::CallFailed(error),
-        },
-        Action::Unwind(inner) => Event::Unwind(match &inner.action {
-            unwind::Action::Deployment(_) => unwind::Event::Deployment {
-                step,
-                event: deployment::Event::CallFailed(error),
-            },
-            unwind::Action::Cutover(_) => unwind::Event::Cutover {
-                step,
-                event: cutover::Event::CallFailed(error),
-            },
-        }),
-    }
-}
-
-fn performer(cloud: &SimCloud, machine: &Rollout) -> PortPerformer {
-    let ports = cloud.ports("staging", "production").expect("both are there");
-    let step = "release".parse().expect("a name");
-    PortPerformer::new(
-        ports,
-        cloud.clock(),
-        machine.plan().run.clone(),
-        step,
-        Duration::from_secs(20),
-    )
+    let error = Error::new(ErrorKind::TimedOut, "resume", "the runner died in the call");
+    failed(effect, error.applied(Applied::Maybe).record())
 }
 
 /// Goes on with a machine: what may have happened is a lost answer, what was never said is said.
 fn go_on(cloud: &SimCloud, mut machine: Rollout, open: Vec<(u64, Effect)>, unsaid: Vec<Effect>) -> Outcome {
-    let performer = performer(cloud, &machine);
+    let performer = run::performer(cloud, &machine);
     let clock = cloud.clock();
     let (writes, reads): (Vec<_>, Vec<_>) = open
         .into_iter()
@@ -156,7 +107,7 @@ fn crashed(world: &World, draft: &Draft, at: u64, not_made: Option<(Effect, usiz
         kept: MemoryJournal::new(),
     };
     let dies = Dies {
-        inner: performer(&cloud, &machine),
+        inner: run::performer(&cloud, &machine),
         before: Mutex::new(not_made),
     };
     let clock = cloud.clock();
@@ -213,9 +164,7 @@ fn matrix(world: &World, draft: &Draft, released: bool) {
         truth::before(world)
     };
     let mut crashes = 0;
-    // Not optimised, one record in seven.
-    let every = if cfg!(debug_assertions) { 7 } else { 1 };
-    for (at, record) in whole.records.iter().enumerate().step_by(every) {
+    for (at, record) in whole.records.iter().enumerate() {
         let mut kinds = vec![None];
         if let Body::Happened { of: Some(of), .. } = &record.body {
             let issued = |seq: u64| match &whole.records[usize::try_from(seq).expect("small")].body {
@@ -242,6 +191,11 @@ fn matrix(world: &World, draft: &Draft, released: bool) {
                 revisions(&cloud),
                 revisions(&whole.cloud),
                 "record {at}, {when}: another revision"
+            );
+            assert_eq!(
+                truth::migrations(&cloud.world()),
+                truth::migrations(&whole.cloud.world()),
+                "I-20, record {at}, {when}: the migration was started so often"
             );
             crashes += 1;
         }

@@ -16,18 +16,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rollout_core::dns::Record;
 use rollout_core::id::ImageDigest;
 use rollout_core::journal::{Body, MemoryJournal, replay};
-use rollout_core::machine::rollout::{Action, Event, LeftAt, Outcome, Rollout, Superseding};
-use rollout_core::machine::{cutover, deployment, gate};
+use rollout_core::machine::rollout::{Action, Event, LeftAt, Outcome, Rollout};
+use rollout_core::machine::{cutover, gate};
 use rollout_core::plan::{Draft, step};
 use rollout_core::probe::Verdict;
 use rollout_core::time::Timestamp;
-use rollout_sim::{Incident, SimCloud};
+use rollout_sim::{Operation, SimCloud, World};
 use rollout_tests::run::{Abort, Entry, drive_by, fresh};
 use rollout_tests::script::Script;
-use rollout_tests::truth::{self, flaws, flaws_since};
+use rollout_tests::truth::{self, flaws, flaws_of_release};
 use rollout_tests::watch::Watch;
 
 /// One seed's run.
@@ -79,25 +78,12 @@ impl Run {
     fn check_truth(&mut self) {
         let world = self.cloud.world();
         let mutating = world.calls().mutations().len();
-        let (mut expected, ours) = self.script.expects(&self.outcome, &world);
-        // A TTL that could not be restored, or not verifiably, is no failure of a release: the outcome tells the one that
-        // was confirmed last.
-        if let Outcome::Released { records, .. } = &self.outcome {
-            let actual = truth::records(&world);
-            for claimed in records {
-                let same = |held: &&mut Record| {
-                    !actual.contains(held)
-                        && held.key.same_as(&claimed.key)
-                        && held.data.same_target(&claimed.data)
-                };
-                if let Some(held) = expected.records.iter_mut().find(same) {
-                    held.clone_from(claimed);
-                }
-            }
-        }
+        let (expected, ours) = self.script.expects(&self.outcome, &world);
         let mut found = Vec::new();
         match &self.outcome {
-            Outcome::Released { .. } => found = flaws_since(&world, &expected, &ours, &self.records),
+            Outcome::Released { records, .. } => {
+                found = flaws_of_release(&world, expected, &ours, records, &self.records);
+            }
             Outcome::RolledBack { .. } => found = flaws(&world, &expected, &ours),
             Outcome::Aborted {
                 left_at: LeftAt::LastKnownGood,
@@ -110,7 +96,7 @@ impl Run {
                     found.push(format!("I-1: {mutating} mutating calls"));
                 }
             }
-            Outcome::Superseded { by } => found.extend(self.unfounded(by)),
+            Outcome::Superseded { by } => found.extend(self.script.unfounded(by)),
             Outcome::Stuck(stuck) => {
                 if stuck.next.is_empty() || stuck.text.is_empty() {
                     found.push("I-13: stuck without words or a way out".to_owned());
@@ -132,24 +118,6 @@ impl Run {
         self.problems.extend(found);
     }
 
-    /// Why nobody has superseded us.
-    fn unfounded(&self, by: &Superseding) -> Option<String> {
-        let (what, founded) = match by {
-            Superseding::Record(why) => (why.text.clone(), self.script.has_foreign_record()),
-            Superseding::Deployment(by) => {
-                let theirs = |incident: &Incident| match incident {
-                    // A platform that goes back while we have not written yet looks like another deployer.
-                    Incident::ForeignDeployer { service, .. }
-                    | Incident::PlatformRollsBackTo { service, .. } => *service == by.service.as_str(),
-                    _ => false,
-                };
-                let meant = self.script.incidents.iter().any(|(_, incident)| theirs(incident));
-                (format!("{by:?}"), meant)
-            }
-        };
-        (!founded).then(|| format!("superseded by nobody: {what}"))
-    }
-
     /// I-7, from the journal: before the first record moves every probe of every gate has passed often enough, on
     /// evidence from after the change.
     fn check_gates(&mut self) {
@@ -158,7 +126,7 @@ impl Run {
             return;
         };
         let before = &self.records[..end];
-        let changes = changes(before);
+        let world = self.cloud.world();
         let services = plan.services.iter();
         let of_services = services.flat_map(|s| s.gates.iter().map(move |gate| (Some(&s.name), gate)));
         let all = of_services.chain(plan.gates.iter().map(|gate| (None, gate)));
@@ -166,7 +134,7 @@ impl Run {
         for (service, gate) in all {
             let (of, since) = (
                 step::gate(service, &gate.name),
-                changed(&changes, u64::MAX, service.map(|s| s.as_str())),
+                changed(&world, self.records[end].at, service.map(|s| s.as_str())),
             );
             for probe in &gate.probes {
                 let passed = |record: &&Entry| match &record.body {
@@ -204,7 +172,7 @@ impl Run {
             };
             let subject = &request.subject;
             let service = subject.service.as_ref().map(|name| name.as_str());
-            if changed(&changes, record.seq, service).is_none_or(|since| subject.changed_at < since) {
+            if changed(&world, record.at, service).is_none_or(|since| subject.changed_at < since) {
                 found.push(format!("I-7: {} judges from before the change", effect.step));
             }
             if service.is_some_and(|name| !subject.images.values().eq([&wanted[name]])) {
@@ -242,39 +210,15 @@ impl Run {
     }
 }
 
-/// A change of a service: the record's number, the moment, the step.
-type Change<'a> = (u64, Timestamp, &'a str);
-
-/// Every change of a service, in order.
-fn changes(records: &[Entry]) -> Vec<Change<'_>> {
-    fn change(record: &Entry) -> Option<Change<'_>> {
-        match &record.body {
-            Body::Happened {
-                event:
-                    Event::Deployment {
-                        step,
-                        event: deployment::Event::Updated(_),
-                    },
-                ..
-            } => Some((record.seq, record.at, step.as_str())),
-            // Its answer may be lost: then the change is no older than its intent.
-            Body::Issued { effect } => match &effect.action {
-                Action::Deployment(deployment::Effect::UpdateService(_)) => {
-                    Some((record.seq, record.at, effect.step.as_str()))
-                }
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-    records.iter().filter_map(change).collect()
-}
-
-/// When this service, or any when none is named, was last changed before a record.
-fn changed(changes: &[Change<'_>], before: u64, service: Option<&str>) -> Option<Timestamp> {
-    let of = |step: &str| service.is_none_or(|name| step.strip_prefix("service/") == Some(name));
-    let earlier = changes.iter().filter(|(seq, _, step)| *seq < before && of(step));
-    earlier.map(|(_, at, _)| *at).max()
+/// When this service, or any when none is named, was last changed by us before a moment, by the world's own book.
+fn changed(world: &World, before: Timestamp, service: Option<&str>) -> Option<Timestamp> {
+    let calls = world.calls();
+    let ours = calls.effects().filter(|change| {
+        change.operation == Operation::UpdateService
+            && change.at <= before
+            && service.is_none_or(|name| change.subject == name)
+    });
+    ours.map(|change| change.at).max()
 }
 
 /// Whether a record of the journal issues a change that makes a DNS record say what the plan wants.

@@ -17,10 +17,10 @@ use rollout_core::journal::{MemoryJournal, replay};
 use rollout_core::machine::rollout::{LeftAt, Outcome};
 use rollout_core::observer::Silent;
 use rollout_sim::SimCloud;
-use rollout_sim::endpoint::{Endpoint, InProcess, Upset, WireFault};
+use rollout_sim::endpoint::{Damage, Endpoint, InProcess, Upset, WireFault};
 use rollout_tests::run::{Abort, Entry, fresh, storefront};
 use rollout_tests::script::{Dice, Script};
-use rollout_tests::truth::{self, SERVICES, flaws, flaws_since};
+use rollout_tests::truth::{self, SERVICES, flaws, flaws_of_release};
 use rollout_tests::wired;
 
 /// What goes wrong on the wire with this seed: kinds and rates are drawn, so that some seeds meet one kind alone.
@@ -37,6 +37,9 @@ fn wire_faults(seed: u64) -> Vec<WireFault> {
         Upset::LandsLate(Duration::from_secs(90)),
         Upset::Twice,
         Upset::Stale(Duration::from_secs(5)),
+        Upset::Damaged(Damage::CutShort),
+        Upset::Damaged(Damage::UnknownWord),
+        Upset::Damaged(Damage::MemberMissing),
     ];
     let mut faults = Vec::new();
     for what in kinds {
@@ -100,9 +103,9 @@ impl Run {
         let world = self.wire.endpoint().cloud().world();
         let (expected, ours) = self.script.expects(&self.outcome, &world);
         match &self.outcome {
-            Outcome::Released { .. } => {
-                self.problems
-                    .extend(flaws_since(&world, &expected, &ours, &self.records));
+            Outcome::Released { records, .. } => {
+                let found = flaws_of_release(&world, expected, &ours, records, &self.records);
+                self.problems.extend(found);
             }
             Outcome::RolledBack { .. }
             | Outcome::Aborted {
@@ -129,7 +132,8 @@ impl Run {
                 self.problems
                     .push("I-13: stuck without words or a way out".to_owned());
             }
-            Outcome::Stuck(_) | Outcome::Superseded { .. } => {}
+            Outcome::Superseded { by } => self.problems.extend(self.script.unfounded(by)),
+            Outcome::Stuck(_) => {}
         }
         let calm = self.script.incidents.is_empty()
             && self.faults.is_empty()

@@ -4,7 +4,7 @@
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{AliasTarget, ResourceRecord, ResourceRecordSet, RrType};
 use rollout_core::dns::{Record, RecordData, RecordKey, RecordType};
-use rollout_core::error::{Error, ErrorKind};
+use rollout_core::error::{Error, ErrorKind, Retry};
 use rollout_core::id::{DomainName, ZoneId};
 
 use super::LIST;
@@ -45,6 +45,7 @@ pub(super) fn record(key: &RecordKey, listed: &ResourceRecordSet) -> Result<Reco
             LIST,
             format!("{key} has a {what} that cannot be read"),
         )
+        .retry(Retry::Later)
     };
     let weight = match listed.weight() {
         Some(weight) => Some(u64::try_from(weight).map_err(|_| unreadable("weight"))?),
@@ -67,17 +68,21 @@ pub(super) fn record(key: &RecordKey, listed: &ResourceRecordSet) -> Result<Reco
                 evaluate_target_health: alias.evaluate_target_health(),
             }
         }
-        None => RecordData::Values {
-            ttl: listed
-                .ttl()
-                .and_then(|ttl| u32::try_from(ttl).ok())
-                .ok_or_else(|| unreadable("TTL"))?,
-            values: listed
+        None => {
+            let values: Vec<String> = listed
                 .resource_records()
                 .iter()
                 .map(|value| value.value().to_owned())
-                .collect(),
-        },
+                .collect();
+            if values.is_empty() || values.iter().any(String::is_empty) {
+                return Err(unreadable("value"));
+            }
+            let ttl = listed.ttl().and_then(|ttl| u32::try_from(ttl).ok());
+            RecordData::Values {
+                ttl: ttl.ok_or_else(|| unreadable("TTL"))?,
+                values,
+            }
+        }
     };
     let mut key = key.clone();
     key.set_identifier = listed.set_identifier().map(str::to_owned);

@@ -221,6 +221,12 @@ impl Route53Cutover {
                 .map_err(|error| from_sdk(LIST, format!("{key} in zone {zone}"), false, error))?;
             // The list begins at the name and type asked for and is sorted by them: past them there is no more of them.
             for listed in page.resource_record_sets() {
+                // What is required and missing, the SDK fills with something. Such a record may be the one asked for.
+                let is_type = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+                if listed.name().is_empty() || !listed.r#type().as_str().bytes().all(is_type) {
+                    let text = format!("{key} in zone {zone}: a record without a name or a type was listed");
+                    return Err(Error::new(ErrorKind::Unexpected, LIST, text).retry(Retry::Later));
+                }
                 let ours = text::plain_name(listed.name()) == name
                     && convert::record_type(listed.r#type()) == *wanted;
                 if !ours {
@@ -232,7 +238,7 @@ impl Route53Cutover {
                 others.push(listed.set_identifier().map(str::to_owned));
             }
             let next = page.next_record_name.zip(page.next_record_type);
-            let Some((next_name, next_type)) = next.filter(|_| page.is_truncated) else {
+            let Some((next_name, next_type)) = next else {
                 return mixed(key, others);
             };
             if text::plain_name(&next_name) != name || convert::record_type(&next_type) != *wanted {

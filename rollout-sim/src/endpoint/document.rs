@@ -58,7 +58,10 @@ impl Document {
             members.push((name.to_owned(), value));
         }
     }
+}
 
+#[cfg(test)]
+impl Document {
     /// The first member of a map with this name.
     pub(crate) fn member(&self, name: &str) -> Option<&Self> {
         let Self::Map(members) = self else { return None };

@@ -92,9 +92,13 @@ impl Exchange {
                 self.endpoint.refuse(&routed, &failed(status))
             }
             None
-            | Some(Upset::Throttled | Upset::Refused { .. } | Upset::FailsBefore(_) | Upset::Stale(_)) => {
-                answer(upset)
-            }
+            | Some(
+                Upset::Throttled
+                | Upset::Refused { .. }
+                | Upset::FailsBefore(_)
+                | Upset::Stale(_)
+                | Upset::Damaged(_),
+            ) => answer(upset),
         };
         self.pace.sleep(back).await;
         Ok(answer)

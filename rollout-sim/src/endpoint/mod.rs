@@ -15,13 +15,9 @@
 //! # On a socket
 //! [`Server`] is the endpoint on a port of this machine, for any AWS client, with a world that is as fast as wanted.
 
-#![expect(
-    dead_code,
-    reason = "the frame comes first; the services that need all of it follow"
-)]
-
 mod call;
 mod client;
+mod damage;
 mod document;
 mod exchange;
 mod input;
@@ -48,6 +44,7 @@ use serde::{Deserialize, Serialize};
 
 use self::call::{Call, Place};
 pub use self::client::InProcess;
+pub use self::damage::Damage;
 use self::document::Document;
 use self::input::date;
 use self::protocol::{Naming, Protocol, json};
@@ -215,7 +212,7 @@ impl Endpoint {
     fn deliver(&self, routed: &Result<Routed, Box<Lost>>, upset: Option<Upset>) -> Response<Bytes> {
         let mut world = self.cloud.lock();
         let now = world.now();
-        let said = match (routed, &upset) {
+        let mut said = match (routed, &upset) {
             (Err(lost), _) => Said::no(lost.protocol, lost.refusal.clone()),
             (Ok(routed), Some(Upset::Throttled)) => Said::no(routed.protocol, throttled(routed.service)),
             (Ok(routed), Some(Upset::FailsBefore(status))) => Said::no(routed.protocol, failed(*status)),
@@ -239,13 +236,24 @@ impl Endpoint {
             }
             (Ok(routed), _) => run(&mut world, routed),
         };
+        let damage = match upset {
+            Some(Upset::Damaged(damage)) => Some(damage),
+            _ => None,
+        };
+        if let (Some(damage), Ok((_, document))) = (damage, &mut said.answer) {
+            damage.strike(document, |places| self.wire().below(places));
+        }
         let number = self.record(&world, routed, upset, Some(&said));
         if said.changed {
             self.wire().remember(&world);
         }
         let seed = world.seed();
         drop(world);
-        respond(routed, said, &request_id(seed, number), now)
+        let answer = respond(routed, said, &request_id(seed, number), now);
+        match damage {
+            Some(damage) => damage.cut(answer),
+            None => answer,
+        }
     }
 
     /// An answer that says no, to a request whose record is kept already.

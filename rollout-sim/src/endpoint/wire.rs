@@ -8,6 +8,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::damage::Damage;
 use super::refusal::Refusal;
 use super::route::{Lost, Routed};
 use super::service::Service;
@@ -50,6 +51,8 @@ pub enum Upset {
     Twice,
     /// A read is answered from the world as it was so long ago. Calls that may change something are not touched by it.
     Stale(#[serde(with = "rollout_core::time::millis")] Duration),
+    /// The call takes effect, and its answer is not what the caller expects.
+    Damaged(Damage),
 }
 
 /// Which of the calls that fit.
@@ -210,7 +213,8 @@ impl Wire {
         }
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    /// A number below `bound`.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         let wide = u128::from(self.dice.next_u64()) * u128::from(bound);
         u64::try_from(wide >> 64).unwrap_or(0)
     }

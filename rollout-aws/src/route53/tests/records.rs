@@ -1,6 +1,6 @@
 //! Reading, changing, propagation.
 
-use rollout_core::error::Applied;
+use rollout_core::error::{Applied, Retry};
 use rollout_core::id::Generation;
 
 use super::*;
@@ -179,6 +179,23 @@ fn weighted(id: &str, weight: u32) -> String {
         "<Name>a.example.com.</Name><Type>A</Type><SetIdentifier>{id}</SetIdentifier><Weight>{weight}</Weight><TTL>60</TTL>\
          <ResourceRecords><ResourceRecord><Value>192.0.2.1</Value></ResourceRecord></ResourceRecords>"
     ))
+}
+
+/// None of them says that the record is not there: somebody's change would be told where there is none.
+#[tokio::test]
+async fn a_record_without_name_type_or_value_is_no_answer() {
+    let values = "<TTL>60</TTL><ResourceRecords><ResourceRecord><Value>10.0.0.1</Value></ResourceRecord></ResourceRecords>";
+    for damaged in [
+        format!("<Type>A</Type>{values}"),
+        format!("<Name>a.example.com.</Name>{values}"),
+        "<Name>a.example.com.</Name><Type>A</Type><TTL>60</TTL>".to_owned(),
+    ] {
+        let fake = Fake::new([page(&[&set(&damaged)], None)]);
+        let wanted = key("a.example.com", RecordType::A);
+        let read = cutover(&fake).snapshot(&context(), &zone(), &wanted).await;
+        let error = read.expect_err(&damaged);
+        assert_eq!((error.kind, error.retry), (ErrorKind::Unexpected, Retry::Later));
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::flow::{Flow, Next};
-use super::state::{Leg, Pending, Phase, Running, Stage, State};
+use super::state::{Issued, Leg, Pending, Phase, Running, Stage, State};
 use super::{Effect, Goal};
 use crate::dns::RecordData;
 use crate::error::{Applied, ErrorKind, ErrorRecord, Retry};
@@ -174,7 +174,8 @@ impl Flow<'_> {
     pub(super) fn forget_if_certain(&self, run: &mut Running, error: &ErrorRecord) {
         if error.applied == Applied::No && !run.lost {
             let refused = run.generation;
-            run.mine.retain(|issued| issued.generation != refused);
+            let ours = |issued: &mut Issued| issued.generation == refused;
+            run.refused.extend(run.mine.extract_if(.., ours));
         }
     }
 

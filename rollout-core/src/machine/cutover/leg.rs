@@ -140,6 +140,24 @@ impl Flow<'_> {
         }
     }
 
+    /// What the zone bears of our batches that were refused was applied all the same.
+    fn own(&self, run: &mut Running, seen: &Snapshot) {
+        let marker = seen.marker.as_ref();
+        let Some(marker) = marker.and_then(|record| Marker::parse(&record.data)) else {
+            return;
+        };
+        let is_borne = |issued: &mut Issued| {
+            marker.run == self.spec.run
+                && issued.generation == marker.generation
+                && seen
+                    .record
+                    .as_ref()
+                    .is_some_and(|record| says(&record.data, &issued.data))
+        };
+        let borne: Vec<_> = run.refused.extract_if(.., is_borne).collect();
+        run.mine.extend(borne);
+    }
+
     /// Whose the snapshot is. Forms that a zone treats alike are alike.
     fn whose(&self, run: &Running, seen: &Snapshot) -> Seen {
         if same_snapshot(seen, &run.known) {
@@ -176,6 +194,7 @@ impl Flow<'_> {
 
     /// The record was read right before a write (invariant I-5).
     pub(super) fn read(&self, mut run: Box<Running>, leg: Leg, seen: Snapshot) -> Next {
+        self.own(&mut run, &seen);
         match self.whose(&run, &seen) {
             Seen::Ours => {
                 run.known = seen;

@@ -167,6 +167,9 @@ pub(crate) struct Running {
     pub(super) known: Snapshot,
     /// Our batches that were applied or may have been.
     pub(super) mine: Vec<Issued>,
+    /// Our batches that were refused. On the way a request may have been doubled: what the zone bears was applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) refused: Vec<Issued>,
     /// The highest generation that we have used.
     pub(super) generation: Generation,
     /// The largest TTL with which caches may hold what is served now.
@@ -205,6 +208,7 @@ impl Running {
             before: nothing.clone(),
             known: nothing,
             mine: Vec::new(),
+            refused: Vec::new(),
             generation: Generation::default(),
             served: Duration::ZERO,
             in_sync_at: None,

@@ -1,7 +1,7 @@
 //! `[[faults]]`: what goes wrong on the wire, and with which calls.
 
 use anyhow::bail;
-use rollout_sim::endpoint::{Upset, Which, WireFault};
+use rollout_sim::endpoint::{Damage, Upset, Which, WireFault};
 use serde::Deserialize;
 
 use super::Time;
@@ -33,6 +33,9 @@ enum What {
     LandsLate,
     Twice,
     Stale,
+    CutShort,
+    UnknownWord,
+    MemberMissing,
 }
 
 impl Fault {
@@ -54,6 +57,9 @@ impl Fault {
             What::LandsLate => Upset::LandsLate(by),
             What::Twice => Upset::Twice,
             What::Stale => Upset::Stale(by),
+            What::CutShort => Upset::Damaged(Damage::CutShort),
+            What::UnknownWord => Upset::Damaged(Damage::UnknownWord),
+            What::MemberMissing => Upset::Damaged(Damage::MemberMissing),
         };
         let which = match (self.call, self.share_per_10_000) {
             (Some(call), None) => Which::Calls { from: call, to: call },

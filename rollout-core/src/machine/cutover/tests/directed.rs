@@ -393,6 +393,25 @@ fn a_conflict_is_looked_into() {
 }
 
 #[test]
+fn a_write_that_arrived_twice_is_no_conflict_with_someone_else() {
+    let mut hand = to_swap(spec(to_value()));
+    // The first of the two was applied, the second was answered.
+    hand.give(error(ErrorKind::Conflict, Retry::Never, Applied::No));
+    hand.elapse(Wait::Retry);
+    hand.healthy();
+    let batch = write(&seen(&hand, new_low(), Some(marker(2))), new_low(), 3);
+    assert_eq!(hand.snapshot(new_low(), Some(marker(2))), [batch]);
+
+    // Its generation with other data is somebody else's.
+    let mut hand = to_swap(spec(to_value()));
+    hand.give(error(ErrorKind::Conflict, Retry::Never, Applied::No));
+    hand.elapse(Wait::Retry);
+    hand.healthy();
+    assert_eq!(hand.snapshot(values(60, "10.9.9.9"), Some(marker(2))), []);
+    assert_eq!(hand.cause(), ("superseded", Cause::DnsConflict));
+}
+
+#[test]
 fn a_write_that_is_denied_ends_it_and_leaves_nothing() {
     let mut hand = Hand::started(spec(to_value()));
     hand.snapshot(old(), None);
