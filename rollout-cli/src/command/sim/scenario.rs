@@ -78,6 +78,23 @@ struct Environment {
     balancers: Vec<Balancer>,
     #[serde(default)]
     alarms: Vec<Alarm>,
+    #[serde(default)]
+    secrets: Vec<Secret>,
+}
+
+/// A secret of Secrets Manager. `Debug` does not show its value.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Secret {
+    /// Its name, or its whole ARN.
+    name: String,
+    value: String,
+}
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Secret").field(&self.name).finish()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -360,6 +377,9 @@ impl Environment {
         }
         for balancer in &self.balancers {
             e = balancer.describe(e);
+        }
+        for secret in &self.secrets {
+            e = e.secret(&secret.name, &secret.value);
         }
         for alarm in &self.alarms {
             e = match (&alarm.service, alarm.errors_over, alarm.unhealthy_over) {

@@ -8,7 +8,9 @@ mod elbv2;
 mod frame;
 mod logs;
 mod route53;
+mod secretsmanager;
 mod serve;
+mod wafv2;
 mod web;
 mod wire;
 

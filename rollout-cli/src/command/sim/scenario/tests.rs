@@ -48,6 +48,10 @@ errors_over = 100
 [[environments.alarms]]
 name = "by-hand"
 
+[[environments.secrets]]
+name = "shop/db"
+value = "hunter2-canary"
+
 [[zones]]
 id = "Z1"
 name = "example.com"
@@ -109,6 +113,16 @@ fn a_scenario_describes_a_world() {
         world.alarm("production", "by-hand"),
         Ok(rollout_sim::AlarmState::Alarm)
     );
+}
+
+#[test]
+fn a_secret_is_there_and_its_value_does_not_show() {
+    let scenario = scenario(WHOLE);
+    assert!(!format!("{scenario:?}").contains("canary"));
+    let mut world = scenario.world(1).expect("a world");
+    assert!(!format!("{world:?}").contains("canary"));
+    assert_eq!(world.delete_secret("production", "shop/db"), Ok(()));
+    assert!(world.delete_secret("production", "other").is_err());
 }
 
 #[test]
