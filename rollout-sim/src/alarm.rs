@@ -50,6 +50,9 @@ pub(crate) struct Alarm {
     pub(crate) name: String,
     pub(crate) state: AlarmState,
     pub(crate) since: Timestamp,
+    /// When it was last told what to look at.
+    #[serde(default)]
+    pub(crate) configured: Option<Timestamp>,
     pub(crate) reason: String,
     pub(crate) rule: Rule,
     /// In milliseconds.
@@ -114,6 +117,7 @@ impl Environment {
             let begins = alarm.rule == Rule::Script;
             alarm.rule = Rule::Metric;
             alarm.watch = Some(watch);
+            alarm.configured = Some(k.now);
             if !begins {
                 // Its evaluations are planned already.
                 return;
@@ -123,6 +127,7 @@ impl Environment {
                 name: name.to_owned(),
                 state: AlarmState::InsufficientData,
                 since: k.now,
+                configured: Some(k.now),
                 reason: "Unchecked: Initial alarm creation".to_owned(),
                 rule: Rule::Metric,
                 period: watch.period,

@@ -356,6 +356,7 @@ impl AlarmPlan {
             name: self.name,
             state: AlarmState::Ok,
             since: k.now,
+            configured: Some(k.now),
             reason: "Threshold Crossed: no datapoint breached".to_owned(),
             rule,
             period: PERIOD,

@@ -464,6 +464,8 @@ impl Environment {
                 },
             );
         }
+        // It is DRAINING only "if there are still running tasks that require cleanup" (Amazon ECS API, "DeleteService").
+        self.end_drained(s);
         self.schedule(k, s, 0);
     }
 

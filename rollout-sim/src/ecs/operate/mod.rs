@@ -125,15 +125,16 @@ impl Environment {
         Some((u32::try_from(index).ok()?, &self.revisions[index]))
     }
 
-    /// A task definition that something new can run.
-    pub(super) fn usable_definition(&self, code: &'static str, named: &str) -> Result<u32, Refused> {
+    /// A task definition that something new can run. `ClientException` is for "an identifier that isn't valid" (Amazon ECS
+    /// API, "RunTask", "CreateService").
+    pub(super) fn usable_definition(&self, named: &str) -> Result<u32, Refused> {
         let Some((index, revision)) = self.find_definition(named) else {
-            return Err(refused(code, "TaskDefinition not found."));
+            return Err(refused("ClientException", "TaskDefinition not found."));
         };
         if revision.active {
             Ok(index)
         } else {
-            Err(refused(code, "TaskDefinition is inactive"))
+            Err(refused("ClientException", "TaskDefinition is inactive"))
         }
     }
 }

@@ -239,7 +239,7 @@ impl Environment {
         let Some(definition) = &input.task_definition else {
             return Err(invalid("TaskDefinition cannot be empty."));
         };
-        let revision = self.usable_definition("ClientException", definition)?;
+        let revision = self.usable_definition(definition)?;
         let desired = input
             .desired_count
             .ok_or_else(|| invalid("desiredCount must be given."))?;
@@ -270,7 +270,7 @@ impl Environment {
         }
         let present = self.services[s as usize].primary().map(|d| d.revision);
         let wanted = match &input.task_definition {
-            Some(named) => Some(self.usable_definition("ClientException", named)?),
+            Some(named) => Some(self.usable_definition(named)?),
             None => None,
         };
         let mut changed = self.services[s as usize].clone();
@@ -312,20 +312,21 @@ impl Environment {
         cluster: Option<&str>,
         named: &str,
         force: bool,
-    ) -> Result<u16, Refused> {
+    ) -> Result<(u16, bool), Refused> {
         let s = self.find_service(cluster, named)?;
         let service = &self.services[s as usize];
         match service.status {
-            Status::Inactive => return Err(refused("ServiceNotFoundException", "Service not found.")),
             Status::Active if service.desired > 0 && !force => {
                 return Err(invalid(
                     "The service cannot be stopped while it is scaled above 0.",
                 ));
             }
-            Status::Active | Status::Draining => {}
+            // One that is deleted is told as it is: "the service is just returned" (aws-sdk-js, issue 4189).
+            Status::Active | Status::Draining | Status::Inactive => {}
         }
+        let deletes = service.status == Status::Active;
         self.delete_service(k, s);
-        Ok(s)
+        Ok((s, deletes))
     }
 
     /// Services of a cluster by name or ARN, those that were deleted lately among them.

@@ -13,7 +13,8 @@ use crate::ecs::service::Status;
 use crate::ecs::stop::Why;
 use crate::ecs::task::{Owner, Phase, Run, Task};
 use crate::ecs::{Environment, Launch};
-use crate::kernel::Kernel;
+use crate::elb::address;
+use crate::kernel::{Kernel, plus};
 
 /// What `RunTask` takes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,10 @@ pub(crate) struct TaskView {
     pub(crate) desired_status: &'static str,
     pub(crate) health_status: &'static str,
     pub(crate) connectivity: &'static str,
+    #[serde(serialize_with = "maybe_seconds", skip_serializing_if = "Option::is_none")]
+    pub(crate) connectivity_at: Option<Timestamp>,
+    pub(crate) availability_zone: String,
+    pub(crate) attachments: Vec<Value>,
     pub(crate) launch_type: &'static str,
     pub(crate) group: String,
     pub(crate) version: u32,
@@ -100,7 +105,29 @@ pub(crate) struct ContainerView {
     pub(crate) exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    pub(crate) cpu: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) runtime_id: Option<String>,
     pub(crate) network_interfaces: Vec<Value>,
+}
+
+/// How far a task is, as it is told. PENDING is while it waits for the agent, a moment; its images are pulled when it is ACTIVATING
+/// (Amazon ECS developer guide, "Amazon ECS task lifecycle").
+fn phase(now: Timestamp, task: &Task) -> Phase {
+    // Ours.
+    const WAITS: u64 = 500;
+    let waits = |since: Timestamp| now < plus(since, WAITS);
+    match task.phase {
+        Phase::Pending if !task.pull_started_at.is_some_and(waits) => Phase::Activating,
+        phase => phase,
+    }
+}
+
+/// The id of a task's one attachment, made from its number: a UUID in form.
+fn interface(number: u64) -> String {
+    format!("00000000-0000-4000-8000-{number:012x}")
 }
 
 fn health(of: Option<bool>) -> &'static str {
@@ -124,7 +151,7 @@ impl Environment {
         if !(1..=10).contains(&count) {
             return Err(invalid("count must be from 1 to 10."));
         }
-        let revision = self.usable_definition("InvalidParameterException", &input.task_definition)?;
+        let revision = self.usable_definition(&input.task_definition)?;
         let asked = Asked {
             cluster,
             revision,
@@ -151,8 +178,8 @@ impl Environment {
         let views = started
             .tasks
             .iter()
-            .filter_map(|id| self.tasks.get(id).filter(|t| t.is_visible(k.now)))
-            .map(|t| self.task_view(t))
+            .filter_map(|id| Some((*id, self.tasks.get(id).filter(|t| t.is_visible(k.now))?)))
+            .map(|(id, task)| self.task_view(k.now, id, task))
             .collect();
         // Amazon ECS developer guide, "API failure reasons".
         let reason = match self.launch {
@@ -221,16 +248,16 @@ impl Environment {
         named: &[String],
     ) -> Result<(Vec<TaskView>, Vec<Failure>), Refused> {
         let index = self.find_cluster(cluster)?;
-        let known: BTreeMap<&str, &Task> = self
+        let known: BTreeMap<&str, (u64, &Task)> = self
             .tasks
-            .values()
-            .filter(|t| t.cluster == index && t.is_visible(now))
-            .map(|t| (short(t.arn.as_str()), t))
+            .iter()
+            .filter(|(_, t)| t.cluster == index && t.is_visible(now))
+            .map(|(id, t)| (short(t.arn.as_str()), (*id, t)))
             .collect();
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for name in named {
             match known.get(short(name)) {
-                Some(task) => found.push(self.task_view(task)),
+                Some((id, task)) => found.push(self.task_view(now, *id, task)),
                 None => {
                     let cluster = &self.clusters[index as usize].name;
                     missing.push(Failure::missing(
@@ -257,7 +284,7 @@ impl Environment {
         let id = found.ok_or_else(|| invalid("The referenced task was not found."))?;
         let reason = reason.map(str::to_owned);
         self.stop_task(k, id, Why::ByUser { reason });
-        Ok(self.task_view(&self.tasks[&id]))
+        Ok(self.task_view(k.now, id, &self.tasks[&id]))
     }
 
     /// Who started a task: a deployment, or what the caller of `RunTask` said.
@@ -271,7 +298,7 @@ impl Environment {
     }
 
     /// A task as `DescribeTasks` tells it.
-    pub(crate) fn task_view(&self, task: &Task) -> TaskView {
+    pub(crate) fn task_view(&self, now: Timestamp, number: u64, task: &Task) -> TaskView {
         let definition = self.revision_at(task.revision);
         let group = match (task.owner, &task.run.group) {
             (Owner::Service { service, .. }, _) => {
@@ -286,7 +313,7 @@ impl Environment {
             task_arn: task.arn.to_string(),
             cluster_arn: self.cluster_arn(task.cluster),
             task_definition_arn: definition.arn.to_string(),
-            last_status: task.phase.name(),
+            last_status: phase(now, task).name(),
             desired_status: if task.why.is_some() { "STOPPED" } else { "RUNNING" },
             health_status: health(task.container_ok),
             connectivity: if task.phase <= Phase::Provisioning || task.phase == Phase::Stopped {
@@ -294,10 +321,13 @@ impl Environment {
             } else {
                 "CONNECTED"
             },
+            connectivity_at: task.pull_started_at,
+            availability_zone: self.zone_of(number),
+            attachments: self.attachment(number, task).into_iter().collect(),
             launch_type: self.launch_word(),
             group,
             version: task.version + 1,
-            containers: self.container_views(task),
+            containers: self.container_views(number, task),
             overrides: overrides.unwrap_or_else(|| json!({ "containerOverrides": [] })),
             started_by: self.started_by(task),
             stop_code: task.why.as_ref().map(Why::code),
@@ -334,8 +364,45 @@ impl Environment {
         all
     }
 
-    fn container_views(&self, task: &Task) -> Vec<ContainerView> {
+    /// The network interface of a task with the network mode `awsvpc` (Amazon ECS API, "Task": `attachments`). The ids are ours.
+    fn attachment(&self, number: u64, task: &Task) -> Option<Value> {
+        let awsvpc = self.revision_at(task.revision).content["networkMode"].as_str() == Some("awsvpc");
+        if !awsvpc && self.launch != Launch::Fargate {
+            return None;
+        }
+        let status = match task.phase {
+            Phase::Provisioning => "PRECREATED",
+            Phase::Deprovisioning | Phase::Stopped => "DELETED",
+            _ => "ATTACHED",
+        };
+        let settings = match task.owner {
+            Owner::Service { service, .. } => &self.services[service as usize].settings,
+            Owner::Job => &task.run.settings,
+        };
+        let subnet = settings["networkConfiguration"]["awsvpcConfiguration"]["subnets"][0].as_str();
+        let [.., a, b, c] = number.to_be_bytes();
+        let details = [
+            ("subnetId", subnet.map(str::to_owned)),
+            ("networkInterfaceId", Some(format!("eni-{number:017x}"))),
+            ("macAddress", Some(format!("0a:00:00:{a:02x}:{b:02x}:{c:02x}"))),
+            ("privateIPv4Address", Some(address(number))),
+        ];
+        let details = details
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let details: Vec<Value> = details
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
+        let id = interface(number);
+        Some(json!({ "id": id, "type": "ElasticNetworkInterface", "status": status, "details": details }))
+    }
+
+    fn container_views(&self, number: u64, task: &Task) -> Vec<ContainerView> {
         let definition = self.revision_at(task.revision);
+        let attached = self
+            .attachment(number, task)
+            .filter(|_| task.phase > Phase::Provisioning);
+        let sizes = &definition.content["containerDefinitions"];
         let ended = task.phase >= Phase::Deprovisioning;
         let id = short(task.arn.as_str());
         let cluster = &self.clusters[task.cluster as usize].name;
@@ -359,7 +426,14 @@ impl Environment {
                 health_status: health(container.check.and(task.container_ok)),
                 exit_code: exit.as_ref().and_then(|e| e.exit_code),
                 reason: exit.and_then(|e| e.reason),
-                network_interfaces: Vec::new(),
+                // "The value is 0 if no value was specified" (Amazon ECS API, "Container").
+                cpu: sizes[index]["cpu"].as_u64().unwrap_or(0).to_string(),
+                memory: sizes[index]["memory"].as_u64().map(|mib| mib.to_string()),
+                runtime_id: task.started_at.map(|_| format!("{id}-{:010}", index + 1)),
+                network_interfaces: attached
+                    .iter()
+                    .map(|_| json!({ "attachmentId": interface(number), "privateIpv4Address": address(number) }))
+                    .collect(),
             }
         };
         definition.containers.iter().enumerate().map(view).collect()

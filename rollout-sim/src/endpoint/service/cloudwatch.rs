@@ -157,6 +157,7 @@ fn alarm_out(call: &Call<'_>, env: &Environment, alarm: &Alarm) -> Document {
         "StateReason": &alarm.reason,
         "StateUpdatedTimestamp": alarm.since,
         "StateTransitionedTimestamp": alarm.since,
+        "AlarmConfigurationUpdatedTimestamp": alarm.configured,
     };
     match (&alarm.watch, alarm.rule) {
         (Some(watch), Rule::Metric) => {
@@ -166,7 +167,9 @@ fn alarm_out(call: &Call<'_>, env: &Environment, alarm: &Alarm) -> Document {
             out.put("Dimensions", dimensions_out(&watch.metric));
             out.put("Period", watch.period / 1_000);
             out.put("EvaluationPeriods", watch.periods);
-            out.put("DatapointsToAlarm", watch.datapoints);
+            // "Used only if you are setting an "M out of N" alarm" (Amazon CloudWatch API, "PutMetricAlarm").
+            let some = (watch.datapoints != watch.periods).then_some(watch.datapoints);
+            out.put("DatapointsToAlarm", some);
             out.put("Threshold", watch.threshold);
             out.put("ComparisonOperator", watch.compare.name());
             out.put("TreatMissingData", watch.missing.name());

@@ -122,6 +122,28 @@ fn requests_are_counted_and_alarms_watch_them() {
         "ComparisonOperator": "GreaterThanThreshold",
     });
     assert_eq!(watch(&endpoint, "PutMetricAlarm", &alarm).0, 200);
+    let told = |asked: &Value| {
+        assert_eq!(watch(&endpoint, "PutMetricAlarm", asked).0, 200);
+        let (_, found) = watch(&endpoint, "DescribeAlarms", &json!({ "AlarmNames": ["busy"] }));
+        let alarm = &found["MetricAlarms"][0];
+        (
+            alarm["DatapointsToAlarm"].clone(),
+            alarm["AlarmConfigurationUpdatedTimestamp"].as_f64(),
+        )
+    };
+    let mut some = alarm.clone();
+    some["DatapointsToAlarm"] = json!(1);
+    assert_eq!(told(&some).0, json!(1), "1 of 2");
+    let (all, configured) = told(&alarm);
+    assert_eq!(
+        (all, configured),
+        (
+            Value::Null,
+            endpoint
+                .cloud()
+                .with(|w| Some(w.now().as_millis() as f64 / 1_000.0))
+        )
+    );
     let state = || {
         let (_, found) = watch(&endpoint, "DescribeAlarms", &json!({ "AlarmNames": ["busy"] }));
         let alarm = found["MetricAlarms"][0].clone();

@@ -84,6 +84,12 @@ fn an_image_goes_from_one_registry_to_another_byte_by_byte() {
     let parsed: Value = serde_json::from_str(&index_text).expect("JSON");
     for child in parsed["manifests"].as_array().expect("children") {
         let manifest = get(STAGING, json!({ "imageDigest": child["digest"] }));
+        let asked = json!({ "repositoryName": "app/api", "imageIds": [{ "imageDigest": child["digest"] }] });
+        let told = &ok(&endpoint, STAGING, "DescribeImages", &asked)["imageDetails"][0];
+        assert_eq!(
+            told["artifactMediaType"],
+            "application/vnd.oci.image.config.v1+json"
+        );
         let text = manifest["imageManifest"].as_str().expect("text").to_owned();
         let put = json!({ "repositoryName": "app/api", "imageManifest": text });
         assert_eq!(no(&endpoint, PROD, "PutImage", &put).0, "LayersNotFoundException");

@@ -169,7 +169,14 @@ fn detail_out(call: &Call<'_>, named: &Named, digest: &ImageDigest, image: &Mani
         }
     }
     out.put("imageManifestMediaType", &image.media_type);
+    out.put("artifactMediaType", artifact_type(image));
     out
+}
+
+/// What the image is: its configuration's media type. An index has none (Amazon ECR API, "ImageDetail").
+fn artifact_type(image: &Manifest) -> Option<String> {
+    let manifest: serde_json::Value = serde_json::from_str(&image.bytes).ok()?;
+    manifest["config"]["mediaType"].as_str().map(str::to_owned)
 }
 
 fn describe_images(call: &mut Call<'_>) -> Answer {

@@ -75,8 +75,10 @@ fn delete_service(call: &mut Call<'_>) -> Answer {
     let cluster = input.cluster.as_deref();
     let index = call.of_cluster(cluster)?;
     let (k, env) = call.at(index);
-    let s = env.delete_service_named(k, cluster, &input.service, input.force)?;
-    call.changed();
+    let (s, deletes) = env.delete_service_named(k, cluster, &input.service, input.force)?;
+    if deletes {
+        call.changed();
+    }
     Ok(map! { "service": one(call, index, s) })
 }
 
