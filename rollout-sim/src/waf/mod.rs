@@ -1,7 +1,7 @@
 //! WAFv2: web ACLs with lock tokens, and the load balancers that they protect.
 //!
 //! Rules are kept as they were given and not evaluated: of a web ACL counts only whether it surely blocks everything
-//! ([`blocks`]). What is told is up to date at once; what requests meet follows a little later.
+//! (`content::blocks`). What is told is up to date at once; what requests meet follows a little later.
 
 mod content;
 #[cfg(test)]

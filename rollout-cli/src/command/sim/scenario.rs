@@ -2,6 +2,7 @@
 
 mod fault;
 mod incident;
+mod protection;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 
 use self::fault::Fault;
 use self::incident::Planned;
+use self::protection::{Secret, WebAcl};
 
 /// A scenario, as TOML or as JSON.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -80,21 +82,8 @@ struct Environment {
     alarms: Vec<Alarm>,
     #[serde(default)]
     secrets: Vec<Secret>,
-}
-
-/// A secret of Secrets Manager. `Debug` does not show its value.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Secret {
-    /// Its name, or its whole ARN.
-    name: String,
-    value: String,
-}
-
-impl core::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_tuple("Secret").field(&self.name).finish()
-    }
+    #[serde(default)]
+    web_acls: Vec<WebAcl>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -380,6 +369,9 @@ impl Environment {
         }
         for secret in &self.secrets {
             e = e.secret(&secret.name, &secret.value);
+        }
+        for acl in &self.web_acls {
+            e = e.web_acl(&acl.name, |a| acl.describe(a));
         }
         for alarm in &self.alarms {
             e = match (&alarm.service, alarm.errors_over, alarm.unhealthy_over) {

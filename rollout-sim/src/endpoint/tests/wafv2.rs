@@ -260,6 +260,10 @@ fn a_load_balancer_is_protected_after_a_while() {
         refused(&endpoint, "GetWebACLForResource", &of),
         "WAFNonexistentItemException"
     );
+    let kept = endpoint
+        .cloud()
+        .with(|w| w.web_acls.of_resource(&resource).is_some());
+    assert!(!kept, "nor is it kept");
     good(&endpoint, "DeleteWebACL", &delete);
 }
 
