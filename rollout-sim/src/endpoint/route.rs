@@ -9,6 +9,7 @@ use super::document::Document;
 use super::protocol::{Protocol, cbor, json, query, rest_xml};
 use super::refusal::Refusal;
 use super::service::{Operation, SERVICES, Service};
+use super::web::local;
 
 /// A request that is understood. `Debug` does not show its input, which may hold a secret.
 pub(crate) struct Routed {
@@ -17,6 +18,8 @@ pub(crate) struct Routed {
     pub(crate) operation: &'static Operation,
     pub(crate) scope: Scope,
     pub(crate) input: Document,
+    /// The address of this machine at which the endpoint was reached, if it was.
+    pub(crate) local: Option<String>,
 }
 
 impl fmt::Debug for Routed {
@@ -272,6 +275,7 @@ pub(crate) fn route(request: &Request<Bytes>) -> Result<Routed, Box<Lost>> {
             operation,
             scope,
             input,
+            local: local(request),
         }),
         Err(refusal) => Err(named.lost(Some(scope), refusal, false)),
     }
