@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use rollout_core::evidence::StuckReason;
 use rollout_core::journal::MemoryJournal;
-use rollout_core::machine::rollout::{LeftAt, Outcome};
+use rollout_core::machine::rollout::Outcome;
 use rollout_core::observer::Silent;
 use rollout_core::plan::Draft;
 use rollout_core::port::Clock;
@@ -16,7 +16,7 @@ use rollout_core::time::Timestamp;
 use rollout_sim::endpoint::{Endpoint, InProcess, Upset, WireCall, WireFault};
 use rollout_sim::{Incident, SimCloud, When, World};
 use rollout_tests::run::{Abort, Entry, drive_by, fresh, storefront};
-use rollout_tests::truth::{self, SERVICES, flaws, flaws_of_release};
+use rollout_tests::truth::{self, Claim, SERVICES};
 use rollout_tests::wired::{self, on_virtual_time};
 
 /// One release that came to its end.
@@ -25,6 +25,8 @@ struct Ended {
     draft: Draft,
     after: World,
     calls: Vec<WireCall>,
+    /// What changed something.
+    changes: Vec<String>,
     records: Vec<Entry>,
     outcome: Outcome,
     took: Duration,
@@ -48,10 +50,13 @@ fn release_of(before: World, draft: Draft, faults: &[WireFault]) -> Ended {
         let wire = InProcess::new(endpoint);
         let (mut machine, journal) = (fresh(draft.clone()), MemoryJournal::new());
         let ended = wired::drive(&wire, &mut machine, &journal, Abort::never(), &Silent).await;
+        let calls = wire.endpoint().calls();
+        let changed = calls.iter().filter(|call| call.changed);
         Ended {
             outcome: ended.expect("the driver does not halt"),
             after: wire.endpoint().cloud().world(),
-            calls: wire.endpoint().calls(),
+            changes: changed.map(|call| format!("{call:?}")).collect(),
+            calls,
             took: wire.now().since(began),
             records: journal.records(),
             before,
@@ -79,28 +84,18 @@ fn plus(moment: Timestamp, minutes: u64) -> Timestamp {
 impl Ended {
     /// The outcome is true, and one of the two releases serves everywhere.
     fn is_true(&self) {
-        let lies = match &self.outcome {
-            Outcome::Released { records, .. } => {
-                let expected = truth::after(&self.before, &self.draft);
-                flaws_of_release(&self.after, expected, &SERVICES, records, &self.records)
-            }
-            Outcome::RolledBack { .. }
-            | Outcome::Aborted {
-                left_at: LeftAt::LastKnownGood,
-            } => flaws(&self.after, &truth::before(&self.before), &SERVICES),
-            Outcome::Refused { .. }
-            | Outcome::Aborted {
-                left_at: LeftAt::Untouched,
-            } => {
-                let changed = self.calls.iter().filter(|call| call.changed);
-                changed.map(|call| format!("I-1: {call:?}")).collect()
-            }
-            Outcome::Stuck(stuck) if stuck.text.is_empty() || stuck.next.is_empty() => {
-                vec!["I-13: stuck without words or a way out".to_owned()]
-            }
-            Outcome::Stuck(_) => Vec::new(),
-            Outcome::Superseded { by } => vec![format!("nobody else is there: {by:?}")],
+        let expected = match &self.outcome {
+            Outcome::Released { .. } => truth::after(&self.before, &self.draft),
+            _ => truth::before(&self.before),
         };
+        let claim = Claim {
+            outcome: &self.outcome,
+            journal: &self.records,
+            expected,
+            services: &SERVICES,
+            changes: self.changes.clone(),
+        };
+        let lies = claim.lies(&self.after, truth::nobody_else);
         assert!(lies.is_empty(), "{lies:#?}\n{:#?}", self.outcome);
         for name in SERVICES {
             let seen = truth::service(&self.after, name);
@@ -299,11 +294,13 @@ fn a_clock_that_is_set_leads_to_no_lie() {
                 Abort::never(),
                 &Silent,
             );
+            let after = cloud.world();
             let ended = Ended {
                 outcome: ended.unwrap_or_else(|error| panic!("{by} s at {at}: {error:?}")),
-                after: cloud.world(),
                 calls: Vec::new(),
-                took: cloud.world().now().since(world.now()),
+                changes: after.calls().effects().map(|m| format!("{m:?}")).collect(),
+                took: after.now().since(world.now()),
+                after,
                 records: journal.records(),
                 before: world,
                 draft,
