@@ -21,4 +21,7 @@ struct Conformance;
 pub mod emulator;
 
 #[cfg(feature = "endpoint")]
+pub mod differ;
+
+#[cfg(feature = "endpoint")]
 pub mod wired;

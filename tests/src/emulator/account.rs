@@ -73,6 +73,12 @@ impl Account {
         answer.expect("GetCallerIdentity").account.expect("an account")
     }
 
+    /// The configuration of its clients.
+    #[must_use]
+    pub const fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
     /// The registry's host, as image references have it.
     #[must_use]
     pub fn registry(&self) -> String {

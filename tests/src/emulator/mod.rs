@@ -44,6 +44,16 @@ impl Emulator {
             )),
         }
     }
+
+    /// The name in `ROLLOUT_EMULATOR`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ministack => "ministack",
+            Self::Localstack => "localstack",
+            Self::Moto => "moto",
+        }
+    }
 }
 
 /// A short name that nothing else on the emulator has: tests run side by side, and one after the other on the same server.

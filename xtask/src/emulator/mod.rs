@@ -4,6 +4,7 @@
 
 mod clients;
 mod compare;
+mod differ;
 mod http;
 mod instance;
 mod launch;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Clients,
     /// Runs a crashing release by ecs-deploy, from PyPI, and by rollout, on a MiniStack of its own; prints both as Markdown.
     Compare,
+    /// Plays one script on the simulated cloud's endpoint and on emulators, and holds what differs against docs/differential.md.
+    Differ(DifferArgs),
 }
 
 /// The emulators, by the names that the command line and `ROLLOUT_EMULATOR` use.
@@ -148,6 +151,13 @@ pub(crate) struct TestArgs {
     rest: Vec<String>,
 }
 
+#[derive(Args)]
+pub(crate) struct DifferArgs {
+    /// The emulators, one after the other; by default all.
+    #[arg(long, value_enum, default_values = ["ministack", "moto", "localstack"])]
+    with: Vec<Kind>,
+}
+
 /// The machine lacks something, so nothing was done; `main` turns it into exit code 3.
 #[derive(Debug)]
 pub(crate) struct Skipped(pub(crate) String);
@@ -169,6 +179,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Status(args) => status::print(&layout, args.json),
         Command::Clients => clients::run(&layout),
         Command::Compare => compare::run(&layout),
+        Command::Differ(args) => differ::run(&layout, &args.with),
         Command::Test(args) => suite::run(&layout, args.with, &args.rest),
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(layout: &Layout, kind: Kind, rest: &[String]) -> Result<ExitCo
         }
     };
     eprintln!("tests against {instance}");
-    let tested = cargo_test(layout, &instance, rest);
+    let tested = cargo_test(layout, &instance, "emulator", rest);
     if own {
         let stopped = instance.stop(layout);
         let status = tested?;
@@ -38,17 +38,16 @@ pub(crate) fn run(layout: &Layout, kind: Kind, rest: &[String]) -> Result<ExitCo
     tested
 }
 
-fn cargo_test(layout: &Layout, instance: &Instance, rest: &[String]) -> Result<ExitCode> {
+/// Runs one test program with the instance's environment.
+pub(super) fn cargo_test(
+    layout: &Layout,
+    instance: &Instance,
+    program: &str,
+    rest: &[String],
+) -> Result<ExitCode> {
     // The features of the whole workspace, as in `cargo xtask test`: another set would build the AWS SDK once more.
     let status = cargo(layout.root())
-        .args([
-            "test",
-            "--workspace",
-            "--all-features",
-            "--test",
-            "emulator",
-            "--",
-        ])
+        .args(["test", "--workspace", "--all-features", "--test", program, "--"])
         .args(rest)
         .envs(&instance.env)
         .status()
