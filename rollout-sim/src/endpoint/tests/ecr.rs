@@ -6,7 +6,7 @@ use http::Request;
 use rollout_core::id::ImageDigest;
 use serde_json::{Value, json};
 
-use super::{signature, text};
+use super::{json_request, text};
 use crate::clock::SimCloud;
 use crate::ecr::Finding;
 use crate::endpoint::Endpoint;
@@ -26,15 +26,8 @@ pub(super) fn endpoint() -> Endpoint {
 }
 
 pub(super) fn request(account: &str, operation: &str, body: &Value) -> Request<Bytes> {
-    Request::post("/")
-        .header("authorization", signature(account, "eu-central-1", "ecr"))
-        .header("content-type", "application/x-amz-json-1.1")
-        .header(
-            "x-amz-target",
-            format!("AmazonEC2ContainerRegistry_V20150921.{operation}"),
-        )
-        .body(Bytes::from(body.to_string()))
-        .expect("a request")
+    let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
+    json_request((account, "eu-central-1", "ecr"), &target, body)
 }
 
 /// Status and body.

@@ -2,31 +2,17 @@
 
 use core::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
 use serde_json::{Value, json};
 
-use super::{endpoint, signature, text};
+use super::{endpoint, json_call};
 use crate::endpoint::Endpoint;
 
 const CANARY: &str = "hunter2-canary";
 const TOKEN: &str = "00000000-0000-4000-8000-000000000001";
 
 fn call_in(endpoint: &Endpoint, region: &str, operation: &str, body: &Value) -> (u16, Value) {
-    let request = Request::post("/")
-        .header(
-            "authorization",
-            signature("444455556666", region, "secretsmanager"),
-        )
-        .header("content-type", "application/x-amz-json-1.1")
-        .header("x-amz-target", format!("secretsmanager.{operation}"))
-        .body(Bytes::from(body.to_string()))
-        .expect("a request");
-    let answer = endpoint.answer(&request);
-    (
-        answer.status().as_u16(),
-        serde_json::from_str(&text(&answer)).expect("JSON"),
-    )
+    let of = ("444455556666", region, "secretsmanager");
+    json_call(endpoint, of, &format!("secretsmanager.{operation}"), body)
 }
 
 fn call(endpoint: &Endpoint, operation: &str, body: &Value) -> (u16, Value) {

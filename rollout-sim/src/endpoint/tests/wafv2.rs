@@ -2,27 +2,16 @@
 
 use core::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
 use serde_json::{Value, json};
 
-use super::{endpoint, signature, text};
+use super::{endpoint, json_call};
 use crate::clock::SimCloud;
 use crate::endpoint::Endpoint;
 use crate::{BuildError, World};
 
 fn call_in(endpoint: &Endpoint, region: &str, operation: &str, body: &Value) -> (u16, Value) {
-    let request = Request::post("/")
-        .header("authorization", signature("444455556666", region, "wafv2"))
-        .header("content-type", "application/x-amz-json-1.1")
-        .header("x-amz-target", format!("AWSWAF_20190729.{operation}"))
-        .body(Bytes::from(body.to_string()))
-        .expect("a request");
-    let answer = endpoint.answer(&request);
-    (
-        answer.status().as_u16(),
-        serde_json::from_str(&text(&answer)).expect("JSON"),
-    )
+    let of = ("444455556666", region, "wafv2");
+    json_call(endpoint, of, &format!("AWSWAF_20190729.{operation}"), body)
 }
 
 fn call(endpoint: &Endpoint, operation: &str, body: &Value) -> (u16, Value) {
