@@ -184,6 +184,10 @@ impl World {
             }
         }
         let (env, balancer) = self.balancer(&name)?;
+        // A web ACL comes before the listener's rules.
+        if let Some(block) = self.web_acls.blocked(self.kernel.now, &balancer.arn) {
+            return Some(Server::Balancer(block.status, block.body.clone()));
+        }
         let listener = balancer
             .listeners
             .iter()

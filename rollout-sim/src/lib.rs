@@ -109,15 +109,26 @@ mod ports;
 )]
 mod quota;
 mod rng;
+#[cfg_attr(
+    not(any(test, feature = "endpoint")),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
+mod secret;
 mod storefront;
 #[cfg(test)]
 mod testkit;
+#[cfg_attr(
+    not(any(test, feature = "endpoint")),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
+mod waf;
 mod world;
 
 pub use alarm::AlarmState;
 pub use behaviour::{Behaviour, Job, Start};
 pub use builder::{
-    BEGINNING, BalancerBuilder, BuildError, EnvironmentBuilder, ServiceBuilder, WorldBuilder, ZoneBuilder,
+    BEGINNING, BalancerBuilder, BuildError, EnvironmentBuilder, ServiceBuilder, WebAclBuilder, WorldBuilder,
+    ZoneBuilder,
 };
 pub use clock::SimCloud;
 pub use dns::Spread;

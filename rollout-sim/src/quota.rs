@@ -87,7 +87,8 @@ impl Quotas {
 
     /// Those of AWS, as documented: Amazon ECS API, "Request throttling for the Amazon ECS API"; Elastic Load Balancing, "Request
     /// throttling for the Elastic Load Balancing API"; Amazon Route 53, "Throttling for Amazon Route 53 API requests"; the
-    /// quotas tables of CloudWatch, Amazon ECR and AWS STS. Where only a rate is documented, the burst is one second's.
+    /// quotas tables of CloudWatch, Amazon ECR, AWS STS and AWS Secrets Manager; Security Automations for AWS WAF, "Quotas". Where
+    /// only a rate is documented, the burst is one second's.
     #[must_use]
     pub fn aws() -> Self {
         let ecs = |operations: &[&str], burst, rate| Limit::new("ecs", operations, burst, rate);
@@ -116,6 +117,15 @@ impl Quotas {
             Limit::new("ecr", &["PutImage"], 10, 10),
             Limit::new("ecr", &["GetAuthorizationToken"], 500, 500),
             Limit::new("sts", &[], 600, 600),
+            Limit::new(
+                "secretsmanager",
+                &["DescribeSecret", "GetSecretValue"],
+                10_000,
+                10_000,
+            ),
+            Limit::new("secretsmanager", &["PutSecretValue"], 50, 50),
+            Limit::new("wafv2", &["CreateWebACL"], 1, 1),
+            Limit::new("wafv2", &["UpdateWebACL"], 1, 1),
         ])
     }
 

@@ -21,6 +21,8 @@ use crate::faults::{Calls, Fault};
 use crate::incident::{Incident, Planned, When};
 use crate::kernel::{Happening, Kernel};
 use crate::quota::Quotas;
+use crate::secret::Secrets;
+use crate::waf::WebAcls;
 
 /// Why a question to the world has no answer. `Display` is one fragment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +83,10 @@ pub struct World {
     pub(crate) zones: Vec<Zone>,
     #[serde(default)]
     pub(crate) certificates: Vec<Certificate>,
+    #[serde(default)]
+    pub(crate) secrets: Secrets,
+    #[serde(default)]
+    pub(crate) web_acls: WebAcls,
     /// Health checks of DNS; a deleted one leaves its place.
     pub(crate) checks: Vec<Option<HealthCheck>>,
     pub(crate) planned: Vec<Planned>,
@@ -169,7 +175,11 @@ impl World {
     fn happen(&mut self, what: Happening) {
         let (k, all) = (&mut self.kernel, &mut self.environments);
         match what {
-            Happening::Phase { env, task, version } => all[env as usize].next_phase(k, task, version),
+            Happening::Phase { env, task, version } => {
+                if !self.lacks_secret(env, task, version) {
+                    self.environments[env as usize].next_phase(&mut self.kernel, task, version);
+                }
+            }
             Happening::Exit { env, task, version } => all[env as usize].exits(k, task, version),
             Happening::Health {
                 env,

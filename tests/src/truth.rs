@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rollout_core::dns::Record;
 use rollout_core::id::ImageDigest;
 use rollout_core::journal::Body;
-use rollout_core::machine::rollout::Event;
+use rollout_core::machine::rollout::{Event, LeftAt, Outcome, Superseding};
 use rollout_core::plan::Draft;
 use rollout_core::service::{RolloutState, ServiceObservation, ServiceStatus, StoppedTask};
 use rollout_core::time::Timestamp;
@@ -159,8 +159,7 @@ pub fn flaws(world: &World, expected: &Expected, services: &[&str]) -> Vec<Strin
 ///
 /// What a release says of its services is true of its last look at them: tasks that have failed since need not run. A TTL
 /// that could not be restored is no failure of a release, but then it claims the one that the record has.
-#[must_use]
-pub fn flaws_of_release(
+fn flaws_of_release(
     world: &World,
     mut expected: Expected,
     services: &[&str],
@@ -202,4 +201,72 @@ fn differences(
         found.push(format!("the records are {records:#?}"));
     }
     found
+}
+
+/// An outcome, and what it is held against.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    /// The outcome.
+    pub outcome: &'a Outcome,
+    /// The run's journal.
+    pub journal: &'a [Entry],
+    /// What the world must look like after such an outcome.
+    pub expected: Expected,
+    /// The services of which it may be asked.
+    pub services: &'a [&'a str],
+    /// Whatever may have changed something.
+    pub changes: Vec<String>,
+}
+
+impl Claim<'_> {
+    /// What of it is not true of a world. `unfounded` says why nobody has superseded the run.
+    #[must_use]
+    pub fn lies(self, world: &World, unfounded: impl FnOnce(&Superseding) -> Option<String>) -> Vec<String> {
+        match self.outcome {
+            Outcome::Released { records, .. } => {
+                flaws_of_release(world, self.expected, self.services, records, self.journal)
+            }
+            Outcome::RolledBack { .. }
+            | Outcome::Aborted {
+                left_at: LeftAt::LastKnownGood,
+            } => flaws(world, &self.expected, self.services),
+            Outcome::Refused { .. }
+            | Outcome::Aborted {
+                left_at: LeftAt::Untouched,
+            } => self
+                .changes
+                .into_iter()
+                .map(|change| format!("I-1: {change}"))
+                .collect(),
+            Outcome::Superseded { by } => unfounded(by).into_iter().collect(),
+            Outcome::Stuck(stuck) if stuck.next.is_empty() || stuck.text.is_empty() => {
+                vec!["I-13: stuck without words or a way out".to_owned()]
+            }
+            Outcome::Stuck(_) => Vec::new(),
+        }
+    }
+}
+
+/// For worlds in which nobody else is.
+#[must_use]
+pub fn nobody_else(by: &Superseding) -> Option<String> {
+    Some(format!("superseded, and nobody else is there: {by:?}"))
+}
+
+/// How a run ended, in a word or two.
+#[must_use]
+pub const fn end(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Released { .. } => "released",
+        Outcome::RolledBack { .. } => "rolled back",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Superseded { .. } => "superseded",
+        Outcome::Aborted {
+            left_at: LeftAt::Untouched,
+        } => "aborted, untouched",
+        Outcome::Aborted {
+            left_at: LeftAt::LastKnownGood,
+        } => "aborted, gone back",
+        Outcome::Stuck(_) => "stuck",
+    }
 }

@@ -119,3 +119,15 @@ pub async fn drive(
 ) -> Result<Outcome, DriveError> {
     drive_through(ports(wire), wire.clock(), machine, journal, abort, observer).await
 }
+
+/// Runs something to its end on a runtime of one thread whose time is paused.
+///
+/// # Panics
+/// When the runtime cannot be built.
+pub fn on_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime.expect("a runtime").block_on(future)
+}

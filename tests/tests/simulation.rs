@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use rollout_core::id::ImageDigest;
 use rollout_core::journal::{Body, MemoryJournal, replay};
-use rollout_core::machine::rollout::{Action, Event, LeftAt, Outcome, Rollout};
+use rollout_core::machine::rollout::{Action, Event, Outcome, Rollout};
 use rollout_core::machine::{cutover, gate};
 use rollout_core::plan::{Draft, step};
 use rollout_core::probe::Verdict;
@@ -26,7 +26,7 @@ use rollout_core::time::Timestamp;
 use rollout_sim::{Operation, SimCloud, World};
 use rollout_tests::run::{Abort, Entry, drive_by, fresh};
 use rollout_tests::script::Script;
-use rollout_tests::truth::{self, flaws, flaws_of_release};
+use rollout_tests::truth::{self, Claim};
 use rollout_tests::watch::Watch;
 
 /// One seed's run.
@@ -77,32 +77,20 @@ impl Run {
     /// The outcome against the world.
     fn check_truth(&mut self) {
         let world = self.cloud.world();
-        let mutating = world.calls().mutations().len();
-        let (expected, ours) = self.script.expects(&self.outcome, &world);
-        let mut found = Vec::new();
-        match &self.outcome {
-            Outcome::Released { records, .. } => {
-                found = flaws_of_release(&world, expected, &ours, records, &self.records);
-            }
-            Outcome::RolledBack { .. } => found = flaws(&world, &expected, &ours),
-            Outcome::Aborted {
-                left_at: LeftAt::LastKnownGood,
-            } => found = flaws(&world, &expected, &ours),
-            Outcome::Refused { .. }
-            | Outcome::Aborted {
-                left_at: LeftAt::Untouched,
-            } => {
-                if mutating > 0 {
-                    found.push(format!("I-1: {mutating} mutating calls"));
-                }
-            }
-            Outcome::Superseded { by } => found.extend(self.script.unfounded(by)),
-            Outcome::Stuck(stuck) => {
-                if stuck.next.is_empty() || stuck.text.is_empty() {
-                    found.push("I-13: stuck without words or a way out".to_owned());
-                }
-            }
-        }
+        let (expected, services) = self.script.expects(&self.outcome, &world);
+        let claim = Claim {
+            outcome: &self.outcome,
+            journal: &self.records,
+            expected,
+            services: &services,
+            changes: world
+                .calls()
+                .mutations()
+                .iter()
+                .map(|m| format!("{m:?}"))
+                .collect(),
+        };
+        let mut found = claim.lies(&world, |by| self.script.unfounded(by));
         let ended_well = match self.script.abort {
             None => matches!(self.outcome, Outcome::Released { .. }),
             Some(_) => matches!(
@@ -257,22 +245,6 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-fn name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Released { .. } => "released",
-        Outcome::RolledBack { .. } => "rolled back",
-        Outcome::Refused { .. } => "refused",
-        Outcome::Superseded { .. } => "superseded",
-        Outcome::Aborted {
-            left_at: LeftAt::Untouched,
-        } => "aborted, untouched",
-        Outcome::Aborted {
-            left_at: LeftAt::LastKnownGood,
-        } => "aborted, gone back",
-        Outcome::Stuck(_) => "stuck",
-    }
-}
-
 /// What many seeds came to.
 #[derive(Debug, Default)]
 struct Tally {
@@ -313,7 +285,7 @@ impl Tally {
             script.abort,
             script.migration
         );
-        *self.ends.entry(name(&run.outcome)).or_default() += 1;
+        *self.ends.entry(truth::end(&run.outcome)).or_default() += 1;
         self.seeds += 1;
         self.records += run.records.len();
         let (first, last) = (run.records.first(), run.records.last());

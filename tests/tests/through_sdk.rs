@@ -14,14 +14,14 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use rollout_core::journal::{MemoryJournal, replay};
-use rollout_core::machine::rollout::{LeftAt, Outcome};
+use rollout_core::machine::rollout::Outcome;
 use rollout_core::observer::Silent;
 use rollout_sim::SimCloud;
 use rollout_sim::endpoint::{Damage, Endpoint, InProcess, Upset, WireFault};
 use rollout_tests::run::{Abort, Entry, fresh, storefront};
 use rollout_tests::script::{Dice, Script};
-use rollout_tests::truth::{self, SERVICES, flaws, flaws_of_release};
-use rollout_tests::wired;
+use rollout_tests::truth::{self, Claim, SERVICES, flaws};
+use rollout_tests::wired::{self, on_virtual_time};
 
 /// What goes wrong on the wire with this seed: kinds and rates are drawn, so that some seeds meet one kind alone.
 fn wire_faults(seed: u64) -> Vec<WireFault> {
@@ -101,40 +101,21 @@ impl Run {
     /// The outcome against the world.
     fn check_truth(&mut self) {
         let world = self.wire.endpoint().cloud().world();
-        let (expected, ours) = self.script.expects(&self.outcome, &world);
-        match &self.outcome {
-            Outcome::Released { records, .. } => {
-                let found = flaws_of_release(&world, expected, &ours, records, &self.records);
-                self.problems.extend(found);
-            }
-            Outcome::RolledBack { .. }
-            | Outcome::Aborted {
-                left_at: LeftAt::LastKnownGood,
-            } => {
-                self.problems.extend(flaws(&world, &expected, &ours));
-            }
-            Outcome::Refused { .. }
-            | Outcome::Aborted {
-                left_at: LeftAt::Untouched,
-            } => {
-                let changed: Vec<_> = self
-                    .wire
-                    .endpoint()
-                    .calls()
-                    .into_iter()
-                    .filter(|c| c.changed)
-                    .collect();
-                if !changed.is_empty() {
-                    self.problems.push(format!("I-1: {changed:?}"));
-                }
-            }
-            Outcome::Stuck(stuck) if stuck.next.is_empty() || stuck.text.is_empty() => {
-                self.problems
-                    .push("I-13: stuck without words or a way out".to_owned());
-            }
-            Outcome::Superseded { by } => self.problems.extend(self.script.unfounded(by)),
-            Outcome::Stuck(_) => {}
-        }
+        let (expected, services) = self.script.expects(&self.outcome, &world);
+        let calls = self.wire.endpoint().calls();
+        let claim = Claim {
+            outcome: &self.outcome,
+            journal: &self.records,
+            expected,
+            services: &services,
+            changes: calls
+                .iter()
+                .filter(|call| call.changed)
+                .map(|call| format!("{call:?}"))
+                .collect(),
+        };
+        self.problems
+            .extend(claim.lies(&world, |by| self.script.unfounded(by)));
         let calm = self.script.incidents.is_empty()
             && self.faults.is_empty()
             && self.script.abort.is_none()
@@ -146,31 +127,12 @@ impl Run {
     }
 }
 
-fn name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Released { .. } => "released",
-        Outcome::RolledBack { .. } => "rolled back",
-        Outcome::Refused { .. } => "refused",
-        Outcome::Superseded { .. } => "superseded",
-        Outcome::Aborted { .. } => "aborted",
-        Outcome::Stuck(_) => "stuck",
-    }
-}
-
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
         text.parse()
             .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
     )
-}
-
-fn on_virtual_time<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    runtime.expect("a runtime").block_on(future)
 }
 
 #[test]
@@ -219,7 +181,7 @@ fn check(seed: u64) -> (&'static str, usize, usize) {
     }
     let calls = run.wire.endpoint().calls();
     let upset = calls.iter().filter(|call| call.upset.is_some()).count();
-    (name(&run.outcome), calls.len(), upset)
+    (truth::end(&run.outcome), calls.len(), upset)
 }
 
 #[test]

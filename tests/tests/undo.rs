@@ -11,12 +11,12 @@ use rollout_core::Effect as _;
 use rollout_core::driver::{Driver, Perform, PortPerformer};
 use rollout_core::error::{Applied, Error, ErrorKind, Retry};
 use rollout_core::journal::MemoryJournal;
-use rollout_core::machine::rollout::{Action, Effect, Event, LeftAt, Outcome, Rollout};
+use rollout_core::machine::rollout::{Action, Effect, Event, Outcome, Rollout};
 use rollout_core::observer::Silent;
 use rollout_core::plan::Draft;
 use rollout_sim::{Incident, SimCloud, When, World};
 use rollout_tests::run::{self, failed, fresh, storefront};
-use rollout_tests::truth::{self, SERVICES, flaws, flaws_of_release};
+use rollout_tests::truth::{self, Claim, SERVICES, end};
 
 /// What happens to a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,29 +121,18 @@ impl Ended {
     /// What of the outcome is not true.
     fn lies(&self, before: &World, draft: &Draft) -> Vec<String> {
         let world = self.cloud.world();
-        let mut found = match &self.outcome {
-            Outcome::Released { records, .. } => {
-                let after = truth::after(before, draft);
-                flaws_of_release(&world, after, &SERVICES, records, &self.records)
-            }
-            Outcome::RolledBack { .. }
-            | Outcome::Aborted {
-                left_at: LeftAt::LastKnownGood,
-            } => flaws(&world, &truth::before(before), &SERVICES),
-            Outcome::Refused { .. }
-            | Outcome::Aborted {
-                left_at: LeftAt::Untouched,
-            } => world
-                .calls()
-                .effects()
-                .map(|change| format!("I-1: {change:?}"))
-                .collect(),
-            Outcome::Stuck(stuck) if stuck.text.is_empty() || stuck.next.is_empty() => {
-                vec!["I-13: stuck without words or a way out".to_owned()]
-            }
-            Outcome::Stuck(_) => Vec::new(),
-            Outcome::Superseded { by } => vec![format!("superseded, and nobody else is there: {by:?}")],
+        let expected = match &self.outcome {
+            Outcome::Released { .. } => truth::after(before, draft),
+            _ => truth::before(before),
         };
+        let claim = Claim {
+            outcome: &self.outcome,
+            journal: &self.records,
+            expected,
+            services: &SERVICES,
+            changes: world.calls().effects().map(|m| format!("{m:?}")).collect(),
+        };
+        let mut found = claim.lies(&world, truth::nobody_else);
         if truth::migrations(&world) > 1 {
             found.push("I-20: the migration was started twice".to_owned());
         }
@@ -170,17 +159,6 @@ impl Ended {
     }
 }
 
-fn name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Released { .. } => "released",
-        Outcome::RolledBack { .. } => "rolled back",
-        Outcome::Refused { .. } => "refused",
-        Outcome::Superseded { .. } => "superseded",
-        Outcome::Aborted { .. } => "aborted",
-        Outcome::Stuck(_) => "stuck",
-    }
-}
-
 /// Trouble at every change of the run, one at a time. How often each kind of trouble came to each end, forward and in undoing.
 fn matrix(world: &World, draft: &Draft) -> BTreeMap<(Trouble, bool, &'static str), u32> {
     let mut ends = BTreeMap::new();
@@ -193,8 +171,8 @@ fn matrix(world: &World, draft: &Draft) -> BTreeMap<(Trouble, bool, &'static str
             };
             let mut problems = ended.lies(world, draft);
             problems.extend(ended.serves(world, draft));
-            if trouble == Trouble::Twice && name(&ended.outcome) != name(&calm.outcome) {
-                problems.push(format!("done once, it is {}", name(&calm.outcome)));
+            if trouble == Trouble::Twice && end(&ended.outcome) != end(&calm.outcome) {
+                problems.push(format!("done once, it is {}", end(&calm.outcome)));
             }
             assert!(
                 problems.is_empty(),
@@ -202,7 +180,7 @@ fn matrix(world: &World, draft: &Draft) -> BTreeMap<(Trouble, bool, &'static str
                 ended.outcome
             );
             let undoing = matches!(hit.action, Action::Unwind(_));
-            *ends.entry((trouble, undoing, name(&ended.outcome))).or_default() += 1;
+            *ends.entry((trouble, undoing, end(&ended.outcome))).or_default() += 1;
         }
     }
     println!("{ends:#?}");

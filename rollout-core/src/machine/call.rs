@@ -94,6 +94,19 @@ impl Call {
     }
 }
 
+/// The longest pause before a failed call is said again, where calls are not further apart anyway.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long to wait before a call is said again that has failed so often in a row. The pauses double, so that an API that
+/// is dry for minutes is not taken for one that is gone. What the other side asks for counts up to `most`.
+pub(crate) fn back_off(every: Duration, failures: u32, error: &ErrorRecord, most: Duration) -> Duration {
+    let doublings = failures.saturating_sub(1).min(20);
+    let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    let ours = every.saturating_mul(factor).min(LONGEST_PAUSE.max(every));
+    let asked = error.retry_after.unwrap_or_default();
+    ours.max(asked.min(most))
+}
+
 /// Whether one more failure ends it: a repeat gives the same, or there have been enough (one at least).
 pub(crate) fn is_final(error: &ErrorRecord, errors_before: u32, max_errors: u32) -> bool {
     error.retry == Retry::Never || errors_before.saturating_add(1) >= max_errors
@@ -124,4 +137,33 @@ pub(crate) fn cause_of(error: &ErrorRecord) -> Cause {
 /// An error as evidence.
 pub(crate) fn evidence_of(error: &ErrorRecord, at: Timestamp, subject: &str) -> Evidence {
     Evidence::new(at, error.operation.as_str(), subject, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_minute_and_no_less_than_asked_for() {
+        let secs = Duration::from_secs;
+        let mut error = no_answer("test:Call", secs(30));
+        let pause = |every, failures, error: &ErrorRecord| back_off(secs(every), failures, error, secs(90));
+        let pauses: Vec<u64> = (0..8).map(|n| pause(5, n, &error).as_secs()).collect();
+        assert_eq!(pauses, [5, 5, 10, 20, 40, 60, 60, 60]);
+        assert_eq!(pause(5, u32::MAX, &error), secs(60));
+        assert_eq!(
+            pause(300, 4, &error),
+            secs(300),
+            "calls are rarer than that anyway"
+        );
+        error.retry_after = Some(secs(45));
+        assert_eq!(pause(5, 1, &error), secs(45));
+        assert_eq!(pause(5, 5, &error), secs(60));
+        error.retry_after = Some(secs(3_600));
+        assert_eq!(
+            pause(5, 1, &error),
+            secs(90),
+            "nobody else says for how long all stands still"
+        );
+    }
 }

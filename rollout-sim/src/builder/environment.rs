@@ -6,10 +6,13 @@ use rollout_core::id::{EnvironmentName, ImageTag, RepositoryName};
 
 use super::BuildError;
 use super::balancer::{BalancerBuilder, empty_group, pair_up, serve_the_rest};
+use super::secret::SecretPlan;
 use super::service::ServiceBuilder;
+use super::waf::WebAclBuilder;
 use crate::alarm::{Alarm, AlarmState, Rule};
 use crate::behaviour::Behaviour;
 use crate::ecr::Registry;
+use crate::ecs::revision::secret_references;
 use crate::ecs::{Cluster, Environment, Launch, Timing};
 use crate::kernel::{Happening, Kernel};
 use crate::metric::Metrics;
@@ -33,6 +36,10 @@ pub struct EnvironmentBuilder {
     balancers: Vec<BalancerBuilder>,
     alarms: Vec<AlarmPlan>,
     failing_functions: Vec<String>,
+    pub(super) secrets: Vec<SecretPlan>,
+    /// `valueFrom` of what is to be there as well.
+    pub(super) references: Vec<String>,
+    pub(super) acls: Vec<WebAclBuilder>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +82,9 @@ impl EnvironmentBuilder {
             balancers: Vec::new(),
             alarms: Vec::new(),
             failing_functions: Vec::new(),
+            secrets: Vec::new(),
+            references: Vec::new(),
+            acls: Vec::new(),
         }
     }
 
@@ -187,6 +197,33 @@ impl EnvironmentBuilder {
     #[must_use]
     pub fn target_group(mut self, name: &str, port: u16) -> Self {
         self.groups.push((name.to_owned(), port));
+        self
+    }
+
+    /// Adds a secret, by its name, or by its whole ARN where a configuration names it. The last letters of an ARN that is not given
+    /// are made from account, region and name, not from the seed. The value shows nowhere but where Secrets Manager is asked
+    /// for it.
+    ///
+    /// Secrets that the task definitions of services name need not be added: they are there, with values of no meaning.
+    #[must_use]
+    pub fn secret(mut self, name: &str, value: &str) -> Self {
+        self.secrets.push(SecretPlan::new(name, value));
+        self
+    }
+
+    /// Adds the secrets that a task definition names and nobody describes, such as one of one-off tasks.
+    #[must_use]
+    pub fn secrets_of(mut self, task_definition: &serde_json::Value) -> Self {
+        let containers = task_definition["containerDefinitions"].as_array();
+        self.references
+            .extend(containers.into_iter().flatten().flat_map(secret_references));
+        self
+    }
+
+    /// Adds a regional web ACL. Its ids are made from account, region and name, not from the seed.
+    #[must_use]
+    pub fn web_acl(mut self, name: &str, describe: impl FnOnce(WebAclBuilder) -> WebAclBuilder) -> Self {
+        self.acls.push(describe(WebAclBuilder::new(name)));
         self
     }
 

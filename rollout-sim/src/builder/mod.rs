@@ -5,16 +5,21 @@ use rollout_core::time::Timestamp;
 
 use crate::faults::Calls;
 use crate::kernel::Kernel;
+use crate::secret::Secrets;
+use crate::waf::WebAcls;
 use crate::world::World;
 
 pub(crate) mod balancer;
 mod environment;
+mod secret;
 mod service;
+mod waf;
 mod zone;
 
 pub use balancer::BalancerBuilder;
 pub use environment::EnvironmentBuilder;
 pub use service::ServiceBuilder;
+pub use waf::WebAclBuilder;
 pub use zone::ZoneBuilder;
 
 /// 2026-01-05T09:00:00Z, a Monday morning: when a world begins unless it is told otherwise.
@@ -41,6 +46,17 @@ pub enum BuildError {
         what: &'static str,
         /// Its name.
         name: String,
+    },
+    /// A name or an ARN that no secret can have.
+    #[error("{0} is neither the name nor the ARN of a secret")]
+    Secret(String),
+    /// A web ACL is wrong.
+    #[error("the web ACL {name}: {why}")]
+    WebAcl {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
     },
     /// A task definition is wrong.
     #[error("the task definition of {service}: {why}")]
@@ -116,6 +132,8 @@ impl WorldBuilder {
             environments: Vec::new(),
             zones: Vec::new(),
             certificates: Vec::new(),
+            secrets: Secrets::default(),
+            web_acls: WebAcls::default(),
             checks: Vec::new(),
             planned: Vec::new(),
             faults: Vec::new(),
@@ -123,7 +141,11 @@ impl WorldBuilder {
             calls: Calls::default(),
             took_effect: false,
         };
-        for (environment, index) in self.environments.into_iter().zip(0_u16..) {
+        let mut references = Vec::new();
+        for (mut environment, index) in self.environments.into_iter().zip(0_u16..) {
+            let secrets = core::mem::take(&mut environment.secrets);
+            references.append(&mut environment.references);
+            let acls = core::mem::take(&mut environment.acls);
             let name = EnvironmentName::new(environment.name.as_str())?;
             if world.environments.iter().any(|e| e.name == name) {
                 return Err(BuildError::Twice {
@@ -132,8 +154,15 @@ impl WorldBuilder {
                 });
             }
             let built = environment.build(&mut world.kernel, index, name)?;
+            for acl in acls {
+                acl.build(&mut world.web_acls, self.now, &built)?;
+            }
+            for secret in secrets {
+                secret.build(&mut world.secrets, self.now, &built)?;
+            }
             world.environments.push(built);
         }
+        world.assume_secrets(&references);
         for zone in self.zones {
             let built = zone.build(&mut world)?;
             world.zones.push(built);

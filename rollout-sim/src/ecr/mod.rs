@@ -34,13 +34,19 @@ pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 #[cfg(feature = "endpoint")]
 pub(crate) const LAYERS: &str = "-starport-layer-bucket.s3.amazonaws.com";
 
+/// How the bucket's name ends: whoever reaches the endpoint on this machine gets addresses there, in S3's path style.
+#[cfg(feature = "endpoint")]
+const BUCKET: &str = "-starport-layer-bucket";
+
 /// For how long an address of a layer is good; Amazon ECR says an hour of its own.
 #[cfg(feature = "endpoint")]
 const GOOD_FOR: u64 = 60 * 60 * 1_000;
 
-/// The pre-signed address of a layer. It is signed for nobody: the simulation knows no secrets.
+/// The pre-signed address of a layer; at `local`, if that is how the endpoint was reached. It is signed for nobody: the
+/// simulation knows no secrets.
 #[cfg(feature = "endpoint")]
 pub(crate) fn layer_url(
+    local: Option<&str>,
     now: Timestamp,
     env: u16,
     region: &str,
@@ -49,7 +55,19 @@ pub(crate) fn layer_url(
 ) -> String {
     let until = crate::kernel::plus(now, GOOD_FOR).as_millis();
     let hex = digest.as_str().trim_start_matches("sha256:");
-    format!("https://prod-{region}{LAYERS}/{env}/{repository}/{hex}?X-Amz-Expires=3600&until={until}")
+    let bucket = match local {
+        Some(local) => format!("http://{local}/prod-{region}{BUCKET}"),
+        None => format!("https://prod-{region}{LAYERS}"),
+    };
+    format!("{bucket}/{env}/{repository}/{hex}?X-Amz-Expires=3600&until={until}")
+}
+
+/// The address of a layer at its bucket's own host, from the path that it has on this machine.
+#[cfg(feature = "endpoint")]
+pub(crate) fn at_bucket(path: &str) -> Option<String> {
+    let (bucket, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let known = bucket.starts_with("prod-") && bucket.ends_with(BUCKET);
+    known.then(|| format!("https://{bucket}.s3.amazonaws.com/{rest}"))
 }
 
 /// Environment, repository, digest and last moment of an address.

@@ -30,6 +30,9 @@ pub(crate) struct Container {
     pub(crate) essential: bool,
     pub(crate) image: String,
     pub(crate) check: Option<ContainerCheck>,
+    /// Where its secrets come from (`valueFrom`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<String>,
 }
 
 /// A container's own health check, in milliseconds (Amazon ECS API, "HealthCheck"; its defaults).
@@ -83,7 +86,14 @@ fn container(value: &Value) -> Result<Container, String> {
             retries: value["healthCheck"]["retries"].as_u64().unwrap_or(3).max(1),
             start_period: millis("startPeriod", 0),
         }),
+        secrets: secret_references(value).collect(),
     })
+}
+
+/// `valueFrom` of each secret of a container.
+pub(crate) fn secret_references(container: &Value) -> impl Iterator<Item = String> {
+    let secrets = container["secrets"].as_array().into_iter().flatten();
+    secrets.filter_map(|secret| secret["valueFrom"].as_str().map(str::to_owned))
 }
 
 impl Environment {

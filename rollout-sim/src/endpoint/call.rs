@@ -26,6 +26,8 @@ pub(crate) struct Call<'a> {
     pub(crate) world: &'a mut World,
     pub(crate) place: &'a Place,
     pub(crate) input: &'a Document,
+    /// The address of this machine at which the endpoint was reached, if it was.
+    pub(crate) local: Option<&'a str>,
     /// Further headers of the answer.
     pub(crate) headers: Vec<(HeaderName, String)>,
 }

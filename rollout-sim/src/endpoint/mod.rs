@@ -340,6 +340,7 @@ fn run(world: &mut World, routed: &Routed) -> Said {
         world,
         place: &place,
         input: &routed.input,
+        local: routed.local.as_deref(),
         headers: Vec::new(),
     };
     let answer = (routed.operation.run)(&mut call);

@@ -1,5 +1,7 @@
 //! Which operation a request is for, in which account and region, and with what input.
 
+use core::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 
@@ -7,15 +9,27 @@ use super::document::Document;
 use super::protocol::{Protocol, cbor, json, query, rest_xml};
 use super::refusal::Refusal;
 use super::service::{Operation, SERVICES, Service};
+use super::web::local;
 
-/// A request that is understood.
-#[derive(Debug)]
+/// A request that is understood. `Debug` does not show its input, which may hold a secret.
 pub(crate) struct Routed {
     pub(crate) protocol: Protocol,
     pub(crate) service: &'static Service,
     pub(crate) operation: &'static Operation,
     pub(crate) scope: Scope,
     pub(crate) input: Document,
+    /// The address of this machine at which the endpoint was reached, if it was.
+    pub(crate) local: Option<String>,
+}
+
+impl fmt::Debug for Routed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routed")
+            .field("service", &self.service.signing_name)
+            .field("operation", &self.operation.name)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A request that is not.
@@ -261,6 +275,7 @@ pub(crate) fn route(request: &Request<Bytes>) -> Result<Routed, Box<Lost>> {
             operation,
             scope,
             input,
+            local: local(request),
         }),
         Err(refusal) => Err(named.lost(Some(scope), refusal, false)),
     }

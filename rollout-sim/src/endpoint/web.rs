@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
+use crate::ecr::at_bucket;
 use crate::http::Visit;
 
 /// The address that a request asks for, if it is a plain one: a GET without a signature.
@@ -20,19 +21,39 @@ pub(crate) fn url(request: &Request<Bytes>) -> Option<String> {
     if uri.authority().is_some() {
         return Some(uri.to_string());
     }
+    if local(request).is_some()
+        && let Some(url) = at_bucket(&uri.to_string())
+    {
+        return Some(url);
+    }
     // As it comes over a socket: the host is a header, and nothing tells whether it was TLS.
     let host = request.headers().get(HOST)?.to_str().ok()?;
     Some(format!("http://{host}{uri}"))
 }
 
+/// The address of this machine that a request over a socket asks for; `None` for another host.
+pub(crate) fn local(request: &Request<Bytes>) -> Option<String> {
+    if request.uri().authority().is_some() {
+        return None;
+    }
+    let authority = request.headers().get(HOST)?.to_str().ok()?;
+    is_here(host(authority)).then(|| authority.to_owned())
+}
+
+/// The host of an authority.
+fn host(authority: &str) -> &str {
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+}
+
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
 /// Whether a plain request may be meant for an AWS API after all: by its host, this machine's or AWS's.
 pub(crate) fn may_be_api(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = host.split(['/', '?', '#']).next().unwrap_or(host);
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    host == "localhost"
-        || host.ends_with(".amazonaws.com")
-        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+    let host = self::host(host.split(['/', '?', '#']).next().unwrap_or(host));
+    host.ends_with(".amazonaws.com") || is_here(host)
 }
 
 /// The answer as it goes over the wire.

@@ -1,4 +1,5 @@
-"""The AWS CLI, boto3 and ecs-deploy, unchanged, against `rollout sim serve`: a deployment, a failed one, a waiter.
+"""The AWS CLI, boto3 and ecs-deploy, unchanged, against `rollout sim serve`: a deployment, a failed one, a waiter,
+secrets and web ACLs.
 
 Run by `cargo xtask emulator clients`. Every check names the client and what it saw; the first that fails ends it with 1.
 """
@@ -11,6 +12,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import boto3
 from botocore.config import Config
@@ -136,18 +138,21 @@ def aws_cli(programs, rollout):
         aws("dynamodb", "list-tables", fails="does not model the operation ListTables of dynamodb")
 
 
+def boto_clients(environment, *services):
+    session = boto3.session.Session(
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_REGION"],
+    )
+    # A dropped answer would be repeated: what is seen here was said the first time.
+    config = Config(retries={"max_attempts": 1, "mode": "standard"})
+    return [session.client(name, endpoint_url=environment["AWS_ENDPOINT_URL"], config=config) for name in services]
+
+
 def boto(rollout):
     who = "boto3"
     with served(rollout) as (place, environment):
-        session = boto3.session.Session(
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=environment["AWS_REGION"],
-        )
-        # A dropped answer would be repeated: what is seen here was said the first time.
-        config = Config(retries={"max_attempts": 1, "mode": "standard"})
-        options = {"endpoint_url": environment["AWS_ENDPOINT_URL"], "config": config}
-        ecs, sts = session.client("ecs", **options), session.client("sts", **options)
+        ecs, sts = boto_clients(environment, "ecs", "sts")
         answer = sts.get_caller_identity()
         check(who, "the account", answer["Account"], place["account"])
         holds(who, "the request has an id", len(answer["ResponseMetadata"]["RequestId"]) == 36, answer)
@@ -185,6 +190,106 @@ def boto(rollout):
             check(who, "the status of the refusal", error.response["ResponseMetadata"]["HTTPStatusCode"], 400)
 
 
+def fails(error, call, **given):
+    """Whether a call is refused with this error of its service's model."""
+    try:
+        call(**given)
+    except error:
+        return True
+    return False
+
+
+def boto_secrets(rollout):
+    who = "boto3"
+    with served(rollout) as (place, environment):
+        ecs, vault = boto_clients(environment, "ecs", "secretsmanager")
+        missing, invalid = vault.exceptions.ResourceNotFoundException, vault.exceptions.InvalidRequestException
+        made = vault.create_secret(Name="shop/db", SecretString='{"user": "shop"}', Tags=[{"Key": "team", "Value": "shop"}])
+        arn = made["ARN"]
+        check(who, "the secret by its partial ARN", vault.describe_secret(SecretId=arn[:-7])["ARN"], arn)
+        put = vault.put_secret_value(SecretId="shop/db", SecretBinary=b"\x00\x01")
+        read = vault.get_secret_value(SecretId=arn)
+        check(who, "the new version", (read["VersionId"], read["SecretBinary"]), (put["VersionId"], b"\x00\x01"))
+        before = vault.get_secret_value(SecretId=arn, VersionStage="AWSPREVIOUS")
+        check(who, "the version before", before["VersionId"], made["VersionId"])
+        told = vault.describe_secret(SecretId=arn)
+        stages = {made["VersionId"]: ["AWSPREVIOUS"], put["VersionId"]: ["AWSCURRENT"]}
+        check(who, "the map of labels", told["VersionIdsToStages"], stages)
+        holds(who, "moments are moments", isinstance(told["LastAccessedDate"], datetime.datetime), told)
+        for name in ("a", "b", "c"):
+            vault.create_secret(Name=name, SecretString=name)
+        pages = vault.get_paginator("list_secrets").paginate(PaginationConfig={"PageSize": 3})
+        check(who, "the pages of secrets", [len(page["SecretList"]) for page in pages], [3, 1])
+        holds(who, "a missing secret is told", fails(missing, vault.get_secret_value, SecretId="nope"), None)
+
+        def run(value_from):
+            given = definition(place, "1.1.0")
+            given["containerDefinitions"][0]["secrets"] = [{"name": "DB", "valueFrom": value_from}]
+            family = ecs.register_task_definition(**given)["taskDefinition"]["taskDefinitionArn"]
+            begun = ecs.run_task(cluster=CLUSTER, taskDefinition=family, launchType="FARGATE")["tasks"][0]["taskArn"]
+            waiter = ecs.get_waiter("tasks_stopped")
+            waiter.wait(cluster=CLUSTER, tasks=[begun], WaiterConfig={"Delay": 1, "MaxAttempts": PATIENCE})
+            return ecs.describe_tasks(cluster=CLUSTER, tasks=[begun])["tasks"][0]
+
+        check(who, "a task with its secret ends with", run(arn)["containers"][0]["exitCode"], 0)
+        deleted = vault.delete_secret(SecretId=arn, RecoveryWindowInDays=7)
+        holds(who, "a deletion has a date", isinstance(deleted["DeletionDate"], datetime.datetime), deleted)
+        holds(who, "what is deleted is not read", fails(invalid, vault.get_secret_value, SecretId=arn), None)
+        stopped = run(arn)
+        check(who, "a task without its secret stops with", stopped["stopCode"], "TaskFailedToStart")
+        reason = stopped["stoppedReason"]
+        holds(who, "it says why", reason.startswith("ResourceInitializationError: unable to pull secrets"), reason)
+        vault.restore_secret(SecretId=arn)
+        check(who, "the restored secret", vault.get_secret_value(SecretId=arn)["VersionId"], put["VersionId"])
+
+
+def boto_web_acls(rollout):
+    who = "boto3"
+    with served(rollout) as (place, environment):
+        balancers, waf = boto_clients(environment, "elbv2", "wafv2")
+        errors = waf.exceptions
+        balancer = balancers.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
+        visible = {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": True, "MetricName": "edge"}
+        geo = {"GeoMatchStatement": {"CountryCodes": ["DE"]}}
+        rule = {"Name": "de", "Priority": 0, "Action": {"Count": {}}, "Statement": geo, "VisibilityConfig": visible}
+        given = {"Name": "edge", "Scope": "REGIONAL", "VisibilityConfig": visible, "Rules": [rule]}
+        made = waf.create_web_acl(**given, DefaultAction={"Allow": {}})["Summary"]
+        named = {"Name": "edge", "Scope": "REGIONAL", "Id": made["Id"]}
+        got = waf.get_web_acl(**named)
+        check(who, "the list of rules", got["WebACL"]["Rules"], [rule])
+        check(who, "the lock token", got["LockToken"], made["LockToken"])
+        change = {**given, **named, "DefaultAction": {"Block": {}}, "LockToken": made["LockToken"]}
+        token = waf.update_web_acl(**change)["NextLockToken"]
+        stale = errors.WAFOptimisticLockException
+        holds(who, "a stale token is refused", fails(stale, waf.update_web_acl, **change), None)
+        duplicate = errors.WAFDuplicateItemException
+        again = {**given, "DefaultAction": {"Allow": {}}}
+        holds(who, "a name is given once", fails(duplicate, waf.create_web_acl, **again), None)
+        try:
+            waf.list_web_acls(Scope="CLOUDFRONT")
+            sys.exit(f"{who}: CloudFront's web ACLs were listed outside us-east-1")
+        except errors.WAFInvalidParameterException as error:
+            check(who, "the field of the refusal", error.response["Field"], "SCOPE_VALUE")
+
+        both = {"WebACLArn": made["ARN"], "ResourceArn": balancer}
+        end = time.monotonic() + PATIENCE
+        # A new web ACL is not everywhere at once.
+        while fails(errors.WAFUnavailableEntityException, waf.associate_web_acl, **both):
+            holds(who, "the web ACL becomes available", time.monotonic() < end, both)
+            time.sleep(0.2)
+        check(who, "what protects", waf.get_web_acl_for_resource(ResourceArn=balancer)["WebACL"]["ARN"], made["ARN"])
+        check(who, "what is protected", waf.list_resources_for_web_acl(WebACLArn=made["ARN"])["ResourceArns"], [balancer])
+        gone = {**named, "LockToken": token}
+        used = errors.WAFAssociatedItemException
+        holds(who, "it is not deleted in use", fails(used, waf.delete_web_acl, **gone), None)
+        waf.disassociate_web_acl(ResourceArn=balancer)
+        while fails(used, waf.delete_web_acl, **gone):
+            holds(who, "the web ACL can be deleted", time.monotonic() < end, gone)
+            time.sleep(0.2)
+        holds(who, "it is gone", fails(errors.WAFNonexistentItemException, waf.get_web_acl, **named), None)
+        check(who, "the list of web ACLs that are left", waf.list_web_acls(Scope="REGIONAL")["WebACLs"], [])
+
+
 def ecs_deploy(programs, rollout):
     who = "ecs-deploy"
     with served(rollout) as (place, environment):
@@ -210,6 +315,8 @@ def main():
     rollout = parser.parse_args().rollout
     programs = pathlib.Path(sys.executable).parent
     boto(rollout)
+    boto_secrets(rollout)
+    boto_web_acls(rollout)
     ecs_deploy(programs, rollout)
     aws_cli(programs, rollout)
     print("all three work unchanged")

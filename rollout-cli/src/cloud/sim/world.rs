@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 use rollout_core::dns::{RecordData, RecordType};
+use rollout_core::id::EnvironmentName;
 use rollout_core::probe::ProbeTarget;
 use rollout_sim::{Behaviour, EnvironmentBuilder, ServiceBuilder, World, WorldBuilder};
 use serde_json::{Value, json};
@@ -45,12 +46,34 @@ pub(super) fn fingerprint(config: &Config, seed: u64) -> String {
         .iter()
         .map(|dns| json!([dns.zone, dns.key, dns.data]))
         .collect();
+    let secrets: BTreeSet<&str> = config
+        .environments
+        .keys()
+        .flat_map(|environment| templates(config, environment))
+        .flat_map(secrets)
+        .collect();
     let environments: Vec<Value> = config
         .environments
         .values()
         .map(|e| json!([e.name, e.account, e.region, e.cluster]))
         .collect();
-    json!([seed, environments, services, records]).to_string()
+    json!([seed, environments, services, records, secrets]).to_string()
+}
+
+/// All task definitions, of services and of one-off tasks.
+fn templates<'a>(config: &'a Config, environment: &'a EnvironmentName) -> impl Iterator<Item = &'a Value> {
+    let services = config.services.iter().map(|s| s.task_definition_in(environment));
+    let tasks = config.tasks.iter().map(|t| t.task_definition_in(environment));
+    services.chain(tasks).map(|file| &file.json)
+}
+
+/// Where the secrets of a task definition come from.
+fn secrets(template: &Value) -> impl Iterator<Item = &str> {
+    let containers = template["containerDefinitions"].as_array().into_iter().flatten();
+    containers
+        .filter_map(|container| container["secrets"].as_array())
+        .flatten()
+        .filter_map(|secret| secret["valueFrom"].as_str())
 }
 
 /// Builds the world.
@@ -104,6 +127,9 @@ fn environment(
                 }
             }
         }
+    }
+    for template in templates(config, &of.name) {
+        e = e.secrets_of(template);
     }
     for service in &config.services {
         let name = service.name_in(&of.name).as_str();

@@ -2,6 +2,7 @@
 
 mod fault;
 mod incident;
+mod protection;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 
 use self::fault::Fault;
 use self::incident::Planned;
+use self::protection::{Secret, WebAcl};
 
 /// A scenario, as TOML or as JSON.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -78,6 +80,10 @@ struct Environment {
     balancers: Vec<Balancer>,
     #[serde(default)]
     alarms: Vec<Alarm>,
+    #[serde(default)]
+    secrets: Vec<Secret>,
+    #[serde(default)]
+    web_acls: Vec<WebAcl>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -360,6 +366,12 @@ impl Environment {
         }
         for balancer in &self.balancers {
             e = balancer.describe(e);
+        }
+        for secret in &self.secrets {
+            e = e.secret(&secret.name, &secret.value);
+        }
+        for acl in &self.web_acls {
+            e = e.web_acl(&acl.name, |a| acl.describe(a));
         }
         for alarm in &self.alarms {
             e = match (&alarm.service, alarm.errors_over, alarm.unhealthy_over) {

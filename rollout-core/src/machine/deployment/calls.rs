@@ -84,7 +84,7 @@ impl Deployment {
             return self.failed_call(&work, error, None, None);
         }
         work.glimpse = Some(Glimpse::of_error(error));
-        let turn = self.retry(now, error);
+        let turn = self.retry(now, &work, error);
         (State::Ensuring { work, turn }, Vec::new())
     }
 
@@ -106,7 +106,7 @@ impl Deployment {
                     return self.failed_call(&work, &error, None, Some(aim.task_definition));
                 }
                 work.glimpse = Some(Glimpse::of_error(&error));
-                let turn = self.retry(now, &error);
+                let turn = self.retry(now, &work, &error);
                 (State::Updating { work, aim, turn }, Vec::new())
             }
             (Applied::Maybe | Applied::Yes, _) => {
@@ -130,7 +130,7 @@ impl Deployment {
             return self.failed_call(&work, error, None, Some(aim.task_definition));
         }
         work.glimpse = Some(Glimpse::of_error(error));
-        let turn = self.retry(now, error);
+        let turn = self.retry(now, &work, error);
         (
             State::Reconciling {
                 work,
@@ -146,7 +146,7 @@ impl Deployment {
         if self.too_many(&mut work, error) {
             return self.failed_call(&work, error, Some(bound.deployment), Some(bound.task_definition));
         }
-        let turn = self.retry(now, error);
+        let turn = self.retry(now, &work, error);
         (State::Watching { work, bound, turn }, Vec::new())
     }
 

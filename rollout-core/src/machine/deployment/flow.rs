@@ -7,6 +7,7 @@ use super::state::{Aim, Doubt, Glimpse, State, Turn, Work};
 use super::{Deployment, Effect, Foreign, Outcome, Target};
 use crate::error::{ErrorRecord, Retry};
 use crate::id::{DeploymentId, TaskDefinitionArn};
+use crate::machine::call::back_off;
 use crate::service::{DeploymentStarted, Images, ServiceChange, ServiceObservation};
 use crate::time::{Timestamp, Wait};
 
@@ -52,9 +53,10 @@ impl Deployment {
         }
     }
 
-    pub(super) fn retry(&self, now: Timestamp, error: &ErrorRecord) -> Turn {
+    pub(super) fn retry(&self, now: Timestamp, work: &Work, error: &ErrorRecord) -> Turn {
+        let pause = back_off(self.policy.poll_every, work.errors, error, self.policy.give_up);
         Turn::Pause {
-            until: now.after(error.retry_after.unwrap_or(self.policy.poll_every)),
+            until: now.after(pause),
             why: Wait::Retry,
         }
     }

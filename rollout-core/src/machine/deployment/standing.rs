@@ -134,3 +134,114 @@ pub(super) fn may_be_stale(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::fixture::*;
+    use super::*;
+    use crate::service::{DeploymentRole, RolloutState};
+
+    /// What a restore that knows this much of the forward change makes of a look.
+    fn restoring(ours: Option<&str>, our_revision: Option<&str>, seen: &ServiceObservation) -> Standing {
+        let (service, old) = (service(), revision(OLD_REVISION));
+        let target = Target::Restore {
+            point: point(),
+            ours: ours.map(id),
+            our_revision: our_revision.map(revision),
+        };
+        let question = Question {
+            service: &service,
+            target: &target,
+            revision: &old,
+            asked_at: None,
+            fresh_from: at(30),
+            slack: core::time::Duration::from_secs(30),
+        };
+        standing(&question, seen)
+    }
+
+    /// The platform has put a third revision in the place of ours, which it does not list any more, and says so.
+    fn put_back_by_the_platform(of: &str) -> ServiceObservation {
+        let mut seen = steady(at(60), OTHER, OTHER_REVISION, at(50));
+        seen.deployments[0].reason = Some(format!("ECS deployment circuit breaker: rolling back {of}"));
+        seen
+    }
+
+    #[test]
+    fn a_restore_knows_the_forward_change_by_its_deployment_or_by_its_revision() {
+        let ours = after(at(60));
+        let known = Standing::Writable(Some(id(NEW)));
+        assert_eq!(restoring(Some(NEW), None, &ours), known);
+        assert_eq!(restoring(None, Some(NEW_REVISION), &ours), known);
+        assert_eq!(restoring(Some(NEW), Some(NEW_REVISION), &ours), known);
+        // Another's deployment of another revision is neither.
+        let theirs = steady(at(60), OTHER, OTHER_REVISION, at(50));
+        for (ours, our_revision) in [
+            (Some(NEW), None),
+            (None, Some(NEW_REVISION)),
+            (Some(NEW), Some(NEW_REVISION)),
+            (None, None),
+        ] {
+            let standing = restoring(ours, our_revision, &theirs);
+            assert!(matches!(standing, Standing::Foreign(_)), "{standing:?}");
+        }
+    }
+
+    #[test]
+    fn the_platforms_own_way_back_is_nobody_elses() {
+        // Ours is known and not listed any more.
+        let seen = put_back_by_the_platform(NEW);
+        let writable = Standing::Writable(Some(id(OTHER)));
+        assert_eq!(restoring(Some(NEW), None, &seen), writable);
+        // Ours is not known, and listed under its revision.
+        let mut seen = put_back_by_the_platform(NEW);
+        let mut failed = listed(
+            NEW,
+            NEW_REVISION,
+            DeploymentRole::Active,
+            RolloutState::Failed,
+            0,
+            at(10),
+        );
+        failed.reason = Some(format!("ECS deployment circuit breaker: rolling back {NEW}"));
+        seen.deployments.push(failed);
+        assert_eq!(restoring(None, Some(NEW_REVISION), &seen), writable);
+        // Nothing is known of ours: what the platform did to whom cannot be told.
+        let seen = put_back_by_the_platform(NEW);
+        assert!(matches!(restoring(None, None, &seen), Standing::Foreign(_)));
+    }
+
+    #[test]
+    fn a_forward_change_that_was_not_seen_may_still_come() {
+        let bound = |asked| Bound {
+            deployment: id(OLD),
+            task_definition: revision(OLD_REVISION),
+            assumed: None,
+            created_at: at(0),
+            asked_at: asked,
+            changed_at: asked,
+            since: asked,
+            visible_at: asked,
+        };
+        let stale = |ours: Option<&str>, our_revision: Option<&str>, seen: &ServiceObservation| {
+            let target = Target::Restore {
+                point: point(),
+                ours: ours.map(id),
+                our_revision: our_revision.map(revision),
+            };
+            may_be_stale(&target, &bound(at(40)), seen, core::time::Duration::from_secs(30))
+        };
+        assert!(stale(Some(NEW), None, &before(at(60))));
+        assert!(!stale(Some(NEW), None, &before(at(70))), "its time is over");
+        // Listed, by the one or the other, it has come.
+        let mut seen = before(at(60));
+        seen.deployments
+            .extend(after(at(60)).deployments.into_iter().map(|mut d| {
+                d.role = DeploymentRole::Active;
+                d
+            }));
+        assert!(!stale(Some(NEW), None, &seen));
+        assert!(!stale(None, Some(NEW_REVISION), &seen));
+        assert!(stale(Some(OTHER), Some(OTHER_REVISION), &seen));
+    }
+}

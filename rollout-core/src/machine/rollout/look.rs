@@ -7,6 +7,7 @@ use super::{Action, Effect, StepState};
 use crate::error::{ErrorRecord, Retry};
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::StepId;
+use crate::machine::call::back_off;
 use crate::plan::RolloutPlan;
 use crate::time::Timestamp;
 
@@ -125,9 +126,7 @@ impl Work {
             };
             return Err(Reason::new(cause, format!("{step}: {error}")));
         }
-        let wait = error.retry_after.map_or(plan.policy.retry_every, |asked| {
-            asked.max(plan.policy.retry_every)
-        });
+        let wait = back_off(plan.policy.retry_every, look.errors, error, plan.policy.confirm);
         look.again_at = Some(now.after(wait));
         look.unmet = true;
         Ok(())

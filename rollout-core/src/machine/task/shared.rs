@@ -4,7 +4,7 @@ use super::{Effect, Launch, Next, OneOff, Outcome, State};
 use crate::error::{Applied, ErrorKind, ErrorRecord, Retry};
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::TaskArn;
-use crate::machine::call::{Call, evidence_of};
+use crate::machine::call::{Call, back_off, evidence_of};
 use crate::service::StoppedTask;
 use crate::time::{Timestamp, human};
 
@@ -19,10 +19,15 @@ impl OneOff {
         Call::made(now, self.policy.answer)
     }
 
-    /// When a failed call is said again. What the other side asks for counts up to the time for one answer.
-    pub(super) fn repeat_at(&self, now: Timestamp, error: &ErrorRecord) -> Timestamp {
-        let asked = error.retry_after.unwrap_or_default().min(self.policy.answer);
-        now.after(asked.max(self.policy.poll_every))
+    /// When a call is said again that has failed once more after so many failures.
+    pub(super) fn repeat_at(&self, now: Timestamp, errors: u32, error: &ErrorRecord) -> Timestamp {
+        let failures = errors.saturating_add(1);
+        now.after(back_off(
+            self.policy.poll_every,
+            failures,
+            error,
+            self.policy.answer,
+        ))
     }
 
     pub(super) fn start(&self) -> Vec<Effect> {

@@ -95,7 +95,7 @@ impl OneOff {
 
     fn start_failed(&self, now: Timestamp, launch: Launch, error: ErrorRecord) -> Next {
         let last = is_final(&error, launch.errors, self.policy.max_errors);
-        let repeat = self.repeat_at(now, &error);
+        let repeat = self.repeat_at(now, launch.errors, &error);
         let launch = Launch {
             errors: launch.errors.saturating_add(1),
             maybe: launch.maybe || error.applied != Applied::No,
@@ -171,7 +171,9 @@ impl OneOff {
             let reason = Reason::new(Cause::TaskUnknown, text).with(self.evidence(now, &launch));
             return failed(reason, Applied::Maybe);
         }
-        let repeat = error.map_or(now, |error| self.repeat_at(now, error));
+        let repeat = error.map_or(now, |error| {
+            self.repeat_at(now, launch.errors.saturating_sub(1), error)
+        });
         let call = Call::later(repeat, launch.errors);
         (State::Starting { launch, call }, Vec::new())
     }
@@ -189,7 +191,7 @@ impl OneOff {
                 Applied::Maybe,
             );
         }
-        let repeat = self.repeat_at(now, &error);
+        let repeat = self.repeat_at(now, call.errors, &error);
         let call = call.failed(error, repeat);
         (State::Finding { launch, call }, Vec::new())
     }
@@ -268,7 +270,7 @@ impl OneOff {
             let evidence = evidence_of(&error, now, watch.task.as_str());
             return failed(Reason::new(cause, text).with([evidence]), watch.ran);
         }
-        let repeat = self.repeat_at(now, &error);
+        let repeat = self.repeat_at(now, call.errors, &error);
         let call = call.failed(error, repeat);
         (State::Watching { watch, call }, Vec::new())
     }
@@ -379,7 +381,7 @@ impl OneOff {
     }
 
     fn stop_failed(&self, now: Timestamp, stop: Stop, call: Call, error: ErrorRecord) -> Next {
-        let repeat = self.repeat_at(now, &error);
+        let repeat = self.repeat_at(now, call.errors, &error);
         let evidence = evidence_of(&error, now, stop.task.as_str());
         if is_final(&error, call.errors, self.policy.max_errors) {
             return failed(may_still_run(stop.why).with([evidence]), stop.ran);

@@ -225,18 +225,18 @@ fn every_essential_container_must_exit_with_0() {
 #[test]
 fn a_start_that_certainly_did_nothing_is_repeated_with_the_same_token() {
     let mut walk = starting();
-    for second in [1, 11] {
+    for (second, pause) in [(1, 5), (11, 10)] {
         let unavailable = error(ErrorKind::Unavailable, Applied::No);
         assert_eq!(walk.give(at(second), unavailable.clone()).unwrap(), []);
         assert_eq!(
             walk.machine.deadline(),
-            Some(Deadline::new(at(second + 5), Wait::Retry))
+            Some(Deadline::new(at(second + pause), Wait::Retry))
         );
         // Counted already.
         assert_eq!(walk.give(at(second), unavailable).unwrap(), []);
-        assert_eq!(walk.give(at(second + 5), Event::Elapsed).unwrap(), [start()]);
+        assert_eq!(walk.give(at(second + pause), Event::Elapsed).unwrap(), [start()]);
     }
-    walk.give(at(20), error(ErrorKind::Unavailable, Applied::No))
+    walk.give(at(22), error(ErrorKind::Unavailable, Applied::No))
         .unwrap();
     ends(&walk, Cause::CallFailed, Applied::No);
     let denied = give_all(
@@ -268,8 +268,8 @@ fn a_start_with_an_unknown_outcome_is_looked_for_before_it_is_repeated() {
             .unwrap();
         ends(&refused, Cause::PermissionDenied, Applied::Maybe);
         let walk = give_all(walk, at(8), vec![lost(), Event::Found(None)]);
-        let mut walk = give_all(walk, at(13), vec![Event::Elapsed]);
-        walk = give_all(walk, at(14), vec![lost(), Event::Found(None)]);
+        let mut walk = give_all(walk, at(18), vec![Event::Elapsed]);
+        walk = give_all(walk, at(19), vec![lost(), Event::Found(None)]);
         ends(&walk, Cause::TaskUnknown, Applied::Maybe);
     }
     let mut silent = starting();
@@ -279,12 +279,12 @@ fn a_start_with_an_unknown_outcome_is_looked_for_before_it_is_repeated() {
 #[test]
 fn what_cannot_be_looked_for_is_unknown() {
     let mut walk = finding();
-    for second in [2, 12] {
+    for (second, pause) in [(2, 5), (12, 10)] {
         walk.give(at(second), error(ErrorKind::Unavailable, Applied::No))
             .unwrap();
-        assert_eq!(walk.give(at(second + 5), Event::Elapsed).unwrap(), [find()]);
+        assert_eq!(walk.give(at(second + pause), Event::Elapsed).unwrap(), [find()]);
     }
-    walk.give(at(47), Event::Elapsed).unwrap();
+    walk.give(at(52), Event::Elapsed).unwrap();
     ends(&walk, Cause::TaskUnknown, Applied::Maybe);
     let denied = give_all(
         finding(),
@@ -322,13 +322,13 @@ fn a_token_that_is_too_old_starts_nothing_again() {
 #[test]
 fn a_task_that_is_not_known_yet_is_looked_at_again() {
     let mut walk = watching();
-    for second in [2, 12] {
+    for (second, pause) in [(2, 5), (12, 10)] {
         assert_eq!(walk.give(at(second), missing()).unwrap(), []);
-        assert_eq!(walk.give(at(second + 5), Event::Elapsed).unwrap(), [look()]);
+        assert_eq!(walk.give(at(second + pause), Event::Elapsed).unwrap(), [look()]);
     }
-    let seen = give_all(walk.clone(), at(18), vec![running("PENDING"), exited(0)]);
+    let seen = give_all(walk.clone(), at(23), vec![running("PENDING"), exited(0)]);
     assert!(matches!(seen.machine.outcome(), Some(Outcome::Succeeded { .. })));
-    walk.give(at(18), missing()).unwrap();
+    walk.give(at(23), missing()).unwrap();
     ends(&walk, Cause::TaskUnknown, Applied::Maybe);
 }
 
@@ -340,9 +340,9 @@ fn a_look_that_keeps_failing_leaves_the_task_alone_and_says_so() {
         .unwrap();
     assert_eq!(walk.give(at(12), Event::Elapsed).unwrap(), [look()]);
     walk.give(at(42), Event::Elapsed).unwrap();
-    assert_eq!(walk.give(at(47), Event::Elapsed).unwrap(), [look()]);
+    assert_eq!(walk.give(at(52), Event::Elapsed).unwrap(), [look()]);
     assert_eq!(
-        walk.give(at(48), error(ErrorKind::Throttled, Applied::No))
+        walk.give(at(53), error(ErrorKind::Throttled, Applied::No))
             .unwrap(),
         []
     );

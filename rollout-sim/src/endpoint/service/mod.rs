@@ -15,7 +15,9 @@ pub(crate) mod ecs;
 pub(crate) mod elbv2;
 pub(crate) mod logs;
 pub(crate) mod route53;
+pub(crate) mod secretsmanager;
 pub(crate) mod sts;
+pub(crate) mod wafv2;
 
 use super::call::Call;
 use super::document::Document;
@@ -109,7 +111,9 @@ pub(crate) static SERVICES: &[&Service] = &[
     &elbv2::SERVICE,
     &logs::SERVICE,
     &route53::SERVICE,
+    &secretsmanager::SERVICE,
     &sts::SERVICE,
+    &wafv2::SERVICE,
 ];
 
 #[cfg(test)]

@@ -2,28 +2,17 @@
 
 use core::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
 use rollout_core::dns::{Change, Record, RecordData, RecordKey, RecordType};
 use serde_json::{Value, json};
 
-use super::{signature, text};
+use super::json_call;
 use crate::clock::SimCloud;
 use crate::endpoint::Endpoint;
 use crate::world::World;
 
 fn call(endpoint: &Endpoint, operation: &str, body: &Value) -> (u16, Value) {
-    let request = Request::post("/")
-        .header("authorization", signature("444455556666", "eu-central-1", "acm"))
-        .header("content-type", "application/x-amz-json-1.1")
-        .header("x-amz-target", format!("CertificateManager.{operation}"))
-        .body(Bytes::from(body.to_string()))
-        .expect("a request");
-    let answer = endpoint.answer(&request);
-    (
-        answer.status().as_u16(),
-        serde_json::from_str(&text(&answer)).expect("JSON"),
-    )
+    let of = ("444455556666", "eu-central-1", "acm");
+    json_call(endpoint, of, &format!("CertificateManager.{operation}"), body)
 }
 
 #[test]

@@ -2,12 +2,10 @@
 
 use core::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
 use rollout_core::dns::RecordType;
 use serde_json::{Value, json};
 
-use super::{signature, text};
+use super::json_call;
 use crate::behaviour::{Behaviour, Start};
 use crate::clock::SimCloud;
 use crate::endpoint::Endpoint;
@@ -62,20 +60,7 @@ fn endpoint() -> Endpoint {
 
 /// Status and body of a call in JSON; the SDKs speak CBOR, of which the frame's tests know.
 fn call(endpoint: &Endpoint, service: &str, target: &str, body: &Value) -> (u16, Value) {
-    let request = Request::post("/")
-        .header(
-            "authorization",
-            signature("444455556666", "eu-central-1", service),
-        )
-        .header("content-type", "application/x-amz-json-1.0")
-        .header("x-amz-target", target)
-        .body(Bytes::from(body.to_string()))
-        .expect("a request");
-    let answer = endpoint.answer(&request);
-    (
-        answer.status().as_u16(),
-        serde_json::from_str(&text(&answer)).expect("JSON"),
-    )
+    json_call(endpoint, ("444455556666", "eu-central-1", service), target, body)
 }
 
 fn watch(endpoint: &Endpoint, operation: &str, body: &Value) -> (u16, Value) {

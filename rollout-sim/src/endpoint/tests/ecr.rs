@@ -6,13 +6,13 @@ use http::Request;
 use rollout_core::id::ImageDigest;
 use serde_json::{Value, json};
 
-use super::{signature, text};
+use super::{json_request, text};
 use crate::clock::SimCloud;
 use crate::ecr::Finding;
 use crate::endpoint::Endpoint;
 use crate::world::World;
 
-fn endpoint() -> Endpoint {
+pub(super) fn endpoint() -> Endpoint {
     let world = World::builder(7)
         .environment("staging", |e| e.account("111122223333").image("app/api", "1"))
         .environment("prod", |e| {
@@ -25,23 +25,19 @@ fn endpoint() -> Endpoint {
     Endpoint::new(SimCloud::new(world))
 }
 
+pub(super) fn request(account: &str, operation: &str, body: &Value) -> Request<Bytes> {
+    let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
+    json_request((account, "eu-central-1", "ecr"), &target, body)
+}
+
 /// Status and body.
 fn call(endpoint: &Endpoint, account: &str, operation: &str, body: &Value) -> (u16, Value) {
-    let request = Request::post("/")
-        .header("authorization", signature(account, "eu-central-1", "ecr"))
-        .header("content-type", "application/x-amz-json-1.1")
-        .header(
-            "x-amz-target",
-            format!("AmazonEC2ContainerRegistry_V20150921.{operation}"),
-        )
-        .body(Bytes::from(body.to_string()))
-        .expect("a request");
-    let answer = endpoint.answer(&request);
+    let answer = endpoint.answer(&request(account, operation, body));
     let body = serde_json::from_str(&text(&answer)).expect("JSON");
     (answer.status().as_u16(), body)
 }
 
-const STAGING: &str = "111122223333";
+pub(super) const STAGING: &str = "111122223333";
 const PROD: &str = "444455556666";
 
 fn ok(endpoint: &Endpoint, account: &str, operation: &str, body: &Value) -> Value {

@@ -1,24 +1,15 @@
 //! ECS over awsJson1.1: what a caller sends and gets, member by member where it matters.
 
-use bytes::Bytes;
 use core::time::Duration;
-use http::Request;
 use serde_json::{Value, json};
 
-use super::{endpoint, header, signature};
+use super::{endpoint, header, json_call, json_request};
 use crate::endpoint::Endpoint;
 
 /// A call by production, signed for its region.
 fn call(endpoint: &Endpoint, operation: &str, input: &Value) -> (u16, Value) {
-    let request = Request::post("/")
-        .header("content-type", "application/x-amz-json-1.1")
-        .header(
-            "x-amz-target",
-            format!("AmazonEC2ContainerServiceV20141113.{operation}"),
-        )
-        .header("authorization", signature("444455556666", "eu-central-1", "ecs"))
-        .body(Bytes::from(input.to_string()))
-        .expect("a request");
+    let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+    let request = json_request(("444455556666", "eu-central-1", "ecs"), &target, input);
     let answer = endpoint.answer(&request);
     assert_eq!(header(&answer, "content-type"), "application/x-amz-json-1.1");
     assert!(!header(&answer, "x-amzn-requestid").is_empty());
@@ -593,17 +584,15 @@ fn environments_of_one_account_share_their_definitions() {
         .expect("a world");
     let endpoint = Endpoint::new(crate::SimCloud::new(world));
     let signed = |operation: &str, input: Value| {
-        let request = Request::post("/")
-            .header(
-                "x-amz-target",
-                format!("AmazonEC2ContainerServiceV20141113.{operation}"),
-            )
-            .header("authorization", signature("111111111111", "eu-central-1", "ecs"))
-            .body(Bytes::from(input.to_string()))
-            .expect("a request");
-        let answer = endpoint.answer(&request);
-        assert_eq!(answer.status(), 200, "{:?}", answer.body());
-        serde_json::from_slice::<Value>(answer.body()).expect("JSON")
+        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        let (status, answer) = json_call(
+            &endpoint,
+            ("111111111111", "eu-central-1", "ecs"),
+            &target,
+            &input,
+        );
+        assert_eq!(status, 200, "{answer}");
+        answer
     };
     assert_eq!(
         signed("ListClusters", json!({}))["clusterArns"]

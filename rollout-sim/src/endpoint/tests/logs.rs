@@ -2,31 +2,16 @@
 
 use core::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
 use serde_json::{Value, json};
 
-use super::signature;
+use super::json_call;
 use crate::behaviour::{Behaviour, Start};
 use crate::clock::SimCloud;
 use crate::endpoint::Endpoint;
 use crate::world::World;
 
 fn call(endpoint: &Endpoint, service: &str, target: &str, input: &Value) -> (u16, Value) {
-    let request = Request::post("/")
-        .header("content-type", "application/x-amz-json-1.1")
-        .header("x-amz-target", target)
-        .header(
-            "authorization",
-            signature("444455556666", "eu-central-1", service),
-        )
-        .body(Bytes::from(input.to_string()))
-        .expect("a request");
-    let answer = endpoint.answer(&request);
-    (
-        answer.status().as_u16(),
-        serde_json::from_slice(answer.body()).expect("JSON"),
-    )
+    json_call(endpoint, ("444455556666", "eu-central-1", service), target, input)
 }
 
 fn logs(endpoint: &Endpoint, operation: &str, input: &Value) -> (u16, Value) {

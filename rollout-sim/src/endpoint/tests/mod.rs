@@ -8,12 +8,15 @@ mod elbv2;
 mod frame;
 mod logs;
 mod route53;
+mod secretsmanager;
 mod serve;
+mod wafv2;
 mod web;
 mod wire;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use serde_json::Value;
 
 use super::Endpoint;
 use crate::clock::SimCloud;
@@ -75,4 +78,25 @@ pub(crate) fn header<'a>(answer: &'a Response<Bytes>, name: &str) -> &'a str {
         .get(name)
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default()
+}
+
+/// A request of the JSON protocol, signed by an account for a region.
+fn json_request(
+    (account, region, service): (&str, &str, &str),
+    target: &str,
+    body: &Value,
+) -> Request<Bytes> {
+    Request::post("/")
+        .header("authorization", signature(account, region, service))
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", target)
+        .body(Bytes::from(body.to_string()))
+        .expect("a request")
+}
+
+/// The status and the JSON of the answer to it.
+fn json_call(endpoint: &Endpoint, of: (&str, &str, &str), target: &str, body: &Value) -> (u16, Value) {
+    let answer = endpoint.answer(&json_request(of, target, body));
+    let body = serde_json::from_slice(answer.body()).expect("JSON");
+    (answer.status().as_u16(), body)
 }

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
+use rollout_core::id::ImageDigest;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::{endpoint, form, text};
+use super::{ecr, endpoint, form, text};
 use crate::endpoint::{Endpoint, ServeOptions, Server, Upset, WireFault};
 
 const WHO: &str = "Action=GetCallerIdentity&Version=2011-06-15";
@@ -56,6 +58,41 @@ async fn it_answers_on_the_loopback_interface_only() {
         let answer = send(&url, form("sts", WHO)).await.expect("an answer");
         assert_eq!(answer.status(), 200);
         assert!(text(&answer).contains("<Account>444455556666</Account>"));
+    })
+    .await;
+}
+
+/// Whoever reaches the endpoint on this machine can fetch there what it points to.
+#[tokio::test]
+async fn a_layer_is_fetched_from_the_same_socket() {
+    let endpoint = ecr::endpoint();
+    let layer = endpoint.cloud().with(|world| {
+        let repository = "app/api".parse().expect("a name");
+        let read = |image: &ImageDigest| -> Value {
+            let bytes = world.manifest("staging", &repository, image);
+            serde_json::from_slice(bytes.expect("it is there").expect("it is held")).expect("JSON")
+        };
+        let index = read(&world.image("staging", "app/api", "1").expect("it is there"));
+        let child = index["manifests"][0]["digest"].as_str().expect("a digest");
+        let manifest = read(&child.parse().expect("a digest"));
+        manifest["layers"][0]["digest"]
+            .as_str()
+            .expect("a digest")
+            .to_owned()
+    });
+    served(endpoint, ServeOptions::default(), |url| async move {
+        let body = json!({ "repositoryName": "app/api", "layerDigest": layer });
+        let asked = ecr::request(ecr::STAGING, "GetDownloadUrlForLayer", &body);
+        let answer = send(&url, asked).await.expect("an answer");
+        let answer: Value = serde_json::from_slice(answer.body()).expect("JSON");
+        let address = answer["downloadUrl"].as_str().expect("an address");
+        let path = address.strip_prefix(&url).expect("on the same socket").to_owned();
+        let get = |path: &str| Request::get(path).body(Bytes::new()).expect("a request");
+        let fetched = send(&url, get(&path)).await.expect("an answer");
+        assert_eq!(fetched.status(), 200);
+        assert_eq!(ImageDigest::of(fetched.body()).as_str(), layer);
+        let other = path.replace("app/api", "app/other");
+        assert_eq!(send(&url, get(&other)).await.expect("an answer").status(), 404);
     })
     .await;
 }

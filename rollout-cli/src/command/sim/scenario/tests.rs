@@ -48,6 +48,16 @@ errors_over = 100
 [[environments.alarms]]
 name = "by-hand"
 
+[[environments.secrets]]
+name = "shop/db"
+value = "hunter2-canary"
+
+[[environments.web_acls]]
+name = "shut"
+blocks = true
+protects = ["edge"]
+rules = [{ Name = "de", Priority = 0, Action = { Count = {} }, Statement = { GeoMatchStatement = { CountryCodes = ["DE"] } }, VisibilityConfig = { SampledRequestsEnabled = false, CloudWatchMetricsEnabled = false, MetricName = "de" } }]
+
 [[zones]]
 id = "Z1"
 name = "example.com"
@@ -109,6 +119,29 @@ fn a_scenario_describes_a_world() {
         world.alarm("production", "by-hand"),
         Ok(rollout_sim::AlarmState::Alarm)
     );
+}
+
+#[test]
+fn a_secret_is_there_and_its_value_does_not_show() {
+    let scenario = scenario(WHOLE);
+    assert!(!format!("{scenario:?}").contains("canary"));
+    let mut world = scenario.world(1).expect("a world");
+    assert!(!format!("{world:?}").contains("canary"));
+    assert_eq!(world.delete_secret("production", "shop/db"), Ok(()));
+    assert!(world.delete_secret("production", "other").is_err());
+}
+
+#[test]
+fn a_web_acl_protects_what_there_is() {
+    assert!(scenario(WHOLE).world(1).is_ok());
+    for (from, to) in [
+        (r#"protects = ["edge"]"#, r#"protects = ["other"]"#),
+        ("Priority = 0", "Priority = -1"),
+    ] {
+        let wrong = WHOLE.replace(from, to);
+        assert_ne!(wrong, WHOLE);
+        assert!(scenario(&wrong).world(1).is_err(), "{to}");
+    }
 }
 
 #[test]

@@ -319,7 +319,10 @@ fn errors_are_counted_in_a_row_and_waited_out() {
         assert!(walk.machine.outcome().is_none());
         walk.give(at(now), Event::CallFailed(later(Applied::No))).unwrap();
         if round < 2 {
-            assert_eq!(walk.give(at(now + 5), Event::Elapsed).unwrap(), update(Some(OLD)));
+            let pause = [5, 10][usize::try_from(round).unwrap()];
+            let repeat = Deadline::new(at(now + pause), Wait::Retry);
+            assert_eq!(walk.machine.deadline(), Some(repeat));
+            assert_eq!(walk.give(repeat.at, Event::Elapsed).unwrap(), update(Some(OLD)));
         }
     }
     let (cause, touched, text) = failure(&walk);

@@ -48,7 +48,14 @@ fn get_download_url_for_layer(call: &mut Call<'_>) -> Answer {
     let env = &call.world.environments[usize::from(named.env)];
     let found = env.registry.layer(&named.name, &layer);
     found.map_err(|refused| named.refused(&refused, "", None, layer.as_str()))?;
-    let url = layer_url(call.now(), named.env, &env.region, &named.name, &layer);
+    let url = layer_url(
+        call.local,
+        call.now(),
+        named.env,
+        &env.region,
+        &named.name,
+        &layer,
+    );
     Ok(map! { "downloadUrl": url, "layerDigest": &layer })
 }
 

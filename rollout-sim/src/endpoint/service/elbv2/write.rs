@@ -111,6 +111,7 @@ fn delete_load_balancer(call: &mut Call<'_>) -> Answer {
     // One that is not there is no error.
     if let Ok(env) = env_with(call, Refused::NoBalancer, has_balancer(&input.load_balancer_arn)) {
         part(call, env).1.delete_balancer(&input.load_balancer_arn);
+        call.world.web_acls.forget(&input.load_balancer_arn);
         call.changed();
     }
     Ok(Document::map())
