@@ -17,6 +17,7 @@ pub mod ecs;
 pub mod gates;
 pub mod images;
 pub mod tasks;
+pub mod zone;
 
 pub use search::{Counterexample, Model, Move, Order, Report, explore};
 pub use single::{BEGIN, Call, Node, Reply, Single, World};

@@ -568,12 +568,77 @@ mod tests {
         };
         let found = explore(&dead, Order::Breadth, 1).expect_err("4 is dead");
         assert!(found.broken.contains("dead"), "{}", found.broken);
-        // From 4 only a fault leads on.
-        let unfair = Down {
-            from: 9,
-            jump: Some(4),
-            stuck_at: Some(4),
-        };
-        assert!(explore(&unfair, Order::Breadth, 1).is_err());
+    }
+
+    /// A small graph by hand: from, to, fair; `9` is the end, and reaching `7` breaks the rule.
+    struct Drawn(&'static [(u32, u32, bool)]);
+
+    impl Model for Drawn {
+        type State = u32;
+        fn initial(&self) -> Vec<u32> {
+            vec![0]
+        }
+        fn key(&self, state: &u32) -> u128 {
+            u128::from(*state)
+        }
+        fn moves(&self, state: &u32, out: &mut Vec<Move<u32>>) {
+            for &(_, to, fair) in self.0.iter().filter(|(from, ..)| from == state) {
+                let to = if to == 7 { Err("seven".to_owned()) } else { Ok(to) };
+                let label = if fair { "fair" } else { "fault" };
+                out.push(Move { label, fair, to });
+            }
+        }
+        fn end(&self, state: &u32) -> Option<&'static str> {
+            (*state == 9).then_some("nine")
+        }
+        fn describe(&self, state: &u32) -> String {
+            format!("state {state}")
+        }
+    }
+
+    #[test]
+    fn the_path_to_what_breaks_is_as_short_as_can_be() {
+        let two_ways = Drawn(&[
+            (0, 1, true),
+            (1, 2, true),
+            (2, 3, true),
+            (3, 7, true),
+            (0, 4, false),
+            (4, 7, false),
+        ]);
+        let found = explore(&two_ways, Order::Breadth, 1).expect_err("7 breaks");
+        assert_eq!(
+            found.story,
+            "  0. state 0\n  1. fault\n       state 4\n  2. fault\n       seven\n"
+        );
+    }
+
+    #[test]
+    fn an_end_that_only_a_fault_leads_to_is_no_end_in_a_fair_world() {
+        let only_by_fault = Drawn(&[(0, 1, true), (1, 0, true), (1, 9, false)]);
+        let found = explore(&only_by_fault, Order::Breadth, 2).expect_err("round for ever");
+        assert!(found.broken.contains("fair world"), "{}", found.broken);
+        let fair = Drawn(&[(0, 1, true), (1, 0, true), (1, 9, true)]);
+        let report = explore(&fair, Order::Breadth, 2).expect("an end is in reach");
+        assert_eq!((report.states, report.moves, report.acyclic), (3, 3, false));
+    }
+
+    #[test]
+    fn ends_and_moves_that_are_not_reached_are_not_reported() {
+        let diamond = Drawn(&[
+            (0, 1, true),
+            (0, 2, false),
+            (1, 9, true),
+            (2, 9, true),
+            (5, 9, true),
+        ]);
+        for order in [Order::Breadth, Order::Depth] {
+            let report = explore(&diamond, order, 2).expect("nothing breaks");
+            assert_eq!((report.states, report.moves, report.longest), (4, 4, 2));
+            assert_eq!(report.ends, BTreeMap::from([("nine", 1)]));
+            assert_eq!(report.labels, BTreeMap::from([("fair", 3), ("fault", 1)]));
+        }
+        let nowhere = Drawn(&[(0, 1, true), (1, 0, true)]);
+        assert!(explore(&nowhere, Order::Depth, 2).is_err(), "no end at all");
     }
 }

@@ -8,6 +8,7 @@
 
 use rollout_tests::explore::{Model, Order, Report, explore};
 
+mod cutover;
 mod deployment;
 mod gate;
 mod promotion;
