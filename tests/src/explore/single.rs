@@ -177,6 +177,8 @@ pub struct Single<M, W> {
     pub calls: usize,
     /// What lies further back is one past.
     pub horizon: Duration,
+    /// Further fields of this machine and this world that only explain.
+    pub explaining: &'static [&'static str],
 }
 
 /// When the searches begin. Not the epoch, which means "never".
@@ -253,7 +255,7 @@ impl<M: Subject, W: World<M>> Model for Single<M, W> {
         let lens = Lens {
             now: node.now,
             horizon: u64::try_from(self.horizon.as_millis()).unwrap_or(u64::MAX),
-            without: EXPLAINING,
+            without: [EXPLAINING, self.explaining],
         };
         lens.key(&(&node.machine, &node.world, &node.calls, node.aborted, node.paused))
     }

@@ -7,8 +7,8 @@ use rollout_core::dns::{
 };
 use rollout_core::error::{Applied, ErrorKind};
 use rollout_core::id::Generation;
-use rollout_core::machine::Machine as _;
-use rollout_core::machine::cutover::{Cutover, Effect, Event, Goal, Outcome};
+use rollout_core::machine::cutover::{Cutover, Effect, Event, Goal, Outcome, StateKind};
+use rollout_core::machine::{Machine as _, Transitions as _};
 use rollout_core::time::Timestamp;
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ pub struct ZoneWorld {
     pending: bool,
     /// A batch that may still land, and until when.
     late: Option<(ChangeBatch, Timestamp)>,
-    /// Whether the record was read: before that, another's change is merely what was there.
+    /// Whether the machine has read the record: before that, another's change is merely what was there.
     opened: bool,
     faults: u8,
     others: u8,
@@ -247,12 +247,8 @@ impl ZoneWorld {
                 ..original()
             }))
         };
-        let opened = Self {
-            opened: true,
-            ..self.clone()
-        };
-        out.push(Reply::fair("read", opened.clone(), seen(&self.pair)));
-        if let (Some((was, _)), Some(less)) = (&self.was, opened.spend()) {
+        out.push(Reply::fair("read", self.clone(), seen(&self.pair)));
+        if let (Some((was, _)), Some(less)) = (&self.was, self.spend()) {
             out.push(Reply::fault("read: stale", less, seen(was)));
         }
     }
@@ -463,6 +459,7 @@ impl World<Cutover> for ZoneWorld {
         after: &Cutover,
     ) -> Result<(), String> {
         self.allow(effects)?;
+        self.opened |= !matches!(after.state_kind(), StateKind::Idle | StateKind::Snapshotting);
         after
             .outcome()
             .map_or(Ok(()), |outcome| self.hold(&before.spec().goal, &outcome))

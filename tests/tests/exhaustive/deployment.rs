@@ -35,6 +35,7 @@ fn model(begin: Vec<(Deployment, EcsWorld)>) -> Single<Deployment, EcsWorld> {
         aborts: true,
         calls: 2,
         horizon: secs(40),
+        explaining: &[],
     }
 }
 

@@ -45,6 +45,7 @@ fn gate() {
         aborts: true,
         calls: 2,
         horizon: secs(12),
+        explaining: &[],
     };
     let report = close("gate", &model, &["failed", "passed"]);
     assert!(report.acyclic, "a gate always ends");

@@ -40,6 +40,7 @@ fn promotion() {
         aborts: true,
         calls: 2,
         horizon: secs(20),
+        explaining: &[],
     };
     let report = close("promotion", &model, &["failed", "promoted", "refused"]);
     assert!(report.acyclic, "a promotion always ends");

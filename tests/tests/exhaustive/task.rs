@@ -35,6 +35,7 @@ fn task() {
         aborts: true,
         calls: 2,
         horizon: secs(26 * 60 * 60),
+        explaining: &[],
     };
     let ends = [
         "failed, did not run",
