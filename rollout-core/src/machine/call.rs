@@ -98,7 +98,8 @@ impl Call {
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long to wait before a call is said again that has failed so often in a row. The pauses double, so that an API that
-/// is dry for minutes is not taken for one that is gone. What the other side asks for counts up to `most`.
+/// is dry for minutes is not taken for one that is gone. What the other side asks for counts up to `most`. Where nothing has
+/// been changed yet, machines say a call again at even pauses: there it is better to refuse soon.
 pub(crate) fn back_off(every: Duration, failures: u32, error: &ErrorRecord, most: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(20);
     let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);

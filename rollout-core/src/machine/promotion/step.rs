@@ -6,7 +6,7 @@ use crate::error::{Applied, ErrorRecord};
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::{ImageDigest, ImageTag};
 use crate::image::{ImageRef, ManifestTree};
-use crate::machine::call::{Call, Due, back_off, cause_of, evidence_of, is_final, no_answer};
+use crate::machine::call::{Call, Due, cause_of, evidence_of, is_final, no_answer};
 use crate::time::Timestamp;
 
 impl Promotion {
@@ -202,7 +202,7 @@ impl Promotion {
                 failed(self.call_failed(now, &error))
             }
             Applied::No => {
-                let repeat = self.repeat_at(now, call.errors, &error);
+                let repeat = self.repeat_at(now, &error);
                 let call = call.failed(error, repeat);
                 (State::Copying { proven, call }, Vec::new())
             }
@@ -257,7 +257,7 @@ impl Promotion {
         if is_final(&error, call.errors, self.policy.max_errors) {
             return failed(self.call_failed(now, &error));
         }
-        let repeat = self.repeat_at(now, call.errors, &error);
+        let repeat = self.repeat_at(now, &error);
         let call = call.failed(error, repeat);
         (State::ReadingBack { proven, call, copy }, Vec::new())
     }
@@ -312,11 +312,7 @@ impl Promotion {
                 if is_final(&error, copy.errors.saturating_sub(1), self.policy.max_errors) {
                     return failed(self.call_failed(now, &error).with(why.evidence));
                 }
-                (
-                    copy.errors,
-                    false,
-                    self.repeat_at(now, copy.errors.saturating_sub(1), &error),
-                )
+                (copy.errors, false, self.repeat_at(now, &error))
             }
         };
         if last {
@@ -336,15 +332,10 @@ impl Promotion {
         }
     }
 
-    /// When a call is said again that has failed once more after so many failures.
-    fn repeat_at(&self, now: Timestamp, errors: u32, error: &ErrorRecord) -> Timestamp {
-        let failures = errors.saturating_add(1);
-        now.after(back_off(
-            self.policy.retry_every,
-            failures,
-            error,
-            self.policy.answer,
-        ))
+    /// When a failed call is said again. What the other side asks for counts up to the time for one answer.
+    fn repeat_at(&self, now: Timestamp, error: &ErrorRecord) -> Timestamp {
+        let asked = error.retry_after.unwrap_or_default().min(self.policy.answer);
+        now.after(asked.max(self.policy.retry_every))
     }
 
     fn made(&self, now: Timestamp) -> Call {
@@ -408,7 +399,7 @@ impl Promotion {
         if is_final(&error, call.errors, self.policy.max_errors) {
             refused(self.call_failed(now, &error))
         } else {
-            let repeat = self.repeat_at(now, call.errors, &error);
+            let repeat = self.repeat_at(now, &error);
             (stay(call.failed(error, repeat)), Vec::new())
         }
     }

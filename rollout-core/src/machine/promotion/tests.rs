@@ -360,20 +360,20 @@ fn a_reading_call_is_repeated_and_then_given_up() {
     walk.give(at(5), error(ErrorKind::Unavailable, Applied::No))
         .unwrap();
     assert_eq!(walk.give(at(6), Event::Elapsed).unwrap(), [resolve()]);
-    // No answer; the pauses double.
+    // No answer.
     walk.give(at(36), Event::Elapsed).unwrap();
-    assert_eq!(walk.machine.deadline(), Some(Deadline::new(at(46), Wait::Retry)));
-    assert_eq!(walk.give(at(46), Event::Elapsed).unwrap(), [resolve()]);
+    assert_eq!(walk.machine.deadline(), Some(Deadline::new(at(41), Wait::Retry)));
+    assert_eq!(walk.give(at(41), Event::Elapsed).unwrap(), [resolve()]);
     let mut again = walk.clone();
-    walk.give(at(47), error(ErrorKind::Throttled, Applied::No))
+    walk.give(at(42), error(ErrorKind::Throttled, Applied::No))
         .unwrap();
     let reason = refused_by(&walk);
     assert_eq!(reason.cause, Cause::CallFailed);
     assert!(!reason.evidence.is_empty());
     // A success in between clears the count.
-    again.give(at(47), resolved("v2")).unwrap();
+    again.give(at(42), resolved("v2")).unwrap();
     again
-        .give(at(48), error(ErrorKind::Throttled, Applied::No))
+        .give(at(43), error(ErrorKind::Throttled, Applied::No))
         .unwrap();
     assert_eq!(again.machine.outcome(), None);
 }
@@ -449,10 +449,10 @@ fn a_copy_without_an_answer_is_read_back_before_it_is_repeated() {
 #[test]
 fn a_copy_that_certainly_did_nothing_is_repeated_three_times_in_all() {
     let mut walk = copying();
-    for (second, pause) in [(10, 5), (20, 10)] {
+    for second in [10, 20] {
         let unavailable = error(ErrorKind::Unavailable, Applied::No);
         assert_eq!(walk.give(at(second), unavailable).unwrap(), []);
-        assert_eq!(walk.give(at(second + pause), Event::Elapsed).unwrap(), [copy()]);
+        assert_eq!(walk.give(at(second + 5), Event::Elapsed).unwrap(), [copy()]);
     }
     walk.give(at(30), error(ErrorKind::Unavailable, Applied::No))
         .unwrap();
@@ -463,14 +463,14 @@ fn a_copy_that_certainly_did_nothing_is_repeated_three_times_in_all() {
 fn a_copy_whose_outcome_stays_unknown_is_repeated_three_times_in_all() {
     for applied in [Applied::Maybe, Applied::Yes] {
         let mut walk = copying();
-        for (second, pause) in [(10, 5), (20, 10)] {
+        for second in [10, 20] {
             assert_eq!(
                 walk.give(at(second), error(ErrorKind::TimedOut, applied))
                     .unwrap(),
                 [read()]
             );
             assert_eq!(walk.give(at(second), Event::ReadBack(None)).unwrap(), []);
-            assert_eq!(walk.give(at(second + pause), Event::Elapsed).unwrap(), [copy()]);
+            assert_eq!(walk.give(at(second + 5), Event::Elapsed).unwrap(), [copy()]);
         }
         let walk = give_all(
             walk,
@@ -516,11 +516,11 @@ fn reading_back_is_repeated() {
         .unwrap();
     assert_eq!(walk.give(at(9), Event::Elapsed).unwrap(), [read()]);
     walk.give(at(39), Event::Elapsed).unwrap();
-    assert_eq!(walk.give(at(49), Event::Elapsed).unwrap(), [read()]);
+    assert_eq!(walk.give(at(44), Event::Elapsed).unwrap(), [read()]);
     let mut given_up = walk.clone();
-    given_up.give(at(79), Event::Elapsed).unwrap();
+    given_up.give(at(74), Event::Elapsed).unwrap();
     assert_eq!(failed_by(&given_up).cause, Cause::CallFailed);
-    assert!(promoted(&give_all(walk, at(50), vec![tree("v2", &[])])));
+    assert!(promoted(&give_all(walk, at(45), vec![tree("v2", &[])])));
 }
 
 #[test]

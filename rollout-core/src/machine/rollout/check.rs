@@ -109,7 +109,7 @@ pub(super) fn step(
             work.looked(&step, now);
             Ok(())
         }
-        Event::CallFailed { step, error } => work.look_failed(plan, &step, &error, now),
+        Event::CallFailed { step, error } => work.look_failed(plan, &step, &error, now, false),
         event @ Event::Promotion { .. } => {
             effects.extend(work.give(event, now));
             Ok(())

@@ -105,13 +105,14 @@ impl Work {
         true
     }
 
-    /// Books a failed call of the rollout's own: to be said again, or the end.
+    /// Books a failed call of the rollout's own: to be said again, or the end. Before the first change the pauses are even.
     pub(super) fn look_failed(
         &mut self,
         plan: &RolloutPlan,
         step: &StepId,
         error: &ErrorRecord,
         now: Timestamp,
+        changed: bool,
     ) -> Result<(), Reason> {
         let Some(look) = self.looks.get_mut(step) else {
             return Ok(());
@@ -126,7 +127,8 @@ impl Work {
             };
             return Err(Reason::new(cause, format!("{step}: {error}")));
         }
-        let wait = back_off(plan.policy.retry_every, look.errors, error, plan.policy.confirm);
+        let doubling = if changed { look.errors } else { 1 };
+        let wait = back_off(plan.policy.retry_every, doubling, error, plan.policy.confirm);
         look.again_at = Some(now.after(wait));
         look.unmet = true;
         Ok(())

@@ -347,7 +347,7 @@ pub(super) fn confirming(
     let bad = match event {
         Event::Confirmed { service, seen } => confirmed(plan, &mut work, service, &seen, now),
         Event::CallFailed { step, error } => {
-            let failed = work.look_failed(plan, &step, &error, now);
+            let failed = work.look_failed(plan, &step, &error, now, true);
             work.begin_round(&step);
             failed.err().map(End::Failed)
         }
