@@ -97,13 +97,18 @@ impl Call {
 /// The longest pause before a failed call is said again, where calls are not further apart anyway.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// `every`, doubled for each failure in a row after the first, up to `longest`.
+pub(crate) fn doubled(every: Duration, failures: u32, longest: Duration) -> Duration {
+    let doublings = failures.saturating_sub(1).min(20);
+    let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    every.saturating_mul(factor).min(longest)
+}
+
 /// How long to wait before a call is said again that has failed so often in a row. The pauses double, so that an API that
 /// is dry for minutes is not taken for one that is gone. What the other side asks for counts up to `most`. Where nothing has
 /// been changed yet, machines say a call again at even pauses: there it is better to refuse soon.
 pub(crate) fn back_off(every: Duration, failures: u32, error: &ErrorRecord, most: Duration) -> Duration {
-    let doublings = failures.saturating_sub(1).min(20);
-    let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-    let ours = every.saturating_mul(factor).min(LONGEST_PAUSE.max(every));
+    let ours = doubled(every, failures, LONGEST_PAUSE.max(every));
     let asked = error.retry_after.unwrap_or_default();
     ours.max(asked.min(most))
 }

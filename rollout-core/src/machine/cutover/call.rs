@@ -8,6 +8,7 @@ use super::{Effect, Goal};
 use crate::dns::RecordData;
 use crate::error::{Applied, ErrorKind, ErrorRecord, Retry};
 use crate::evidence::{Cause, Evidence, Reason};
+use crate::machine::call::doubled;
 use crate::time::{Timestamp, Wait, human};
 
 /// The shortest pause, so that a policy with a zero in it cannot spin.
@@ -94,11 +95,7 @@ impl Flow<'_> {
 
     /// The pause after so many failed calls.
     fn back_off(&self, errors: u32) -> Duration {
-        let doublings = errors.saturating_sub(1).min(20);
-        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-        self.first_pause()
-            .saturating_mul(factor)
-            .min(self.longest_pause())
+        doubled(self.first_pause(), errors, self.longest_pause())
     }
 
     /// What a call that was not answered in time counts as.

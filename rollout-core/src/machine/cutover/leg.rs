@@ -142,20 +142,17 @@ impl Flow<'_> {
 
     /// What the zone bears of our batches that were refused was applied all the same.
     fn own(&self, run: &mut Running, seen: &Snapshot) {
-        let marker = seen.marker.as_ref();
-        let Some(marker) = marker.and_then(|record| Marker::parse(&record.data)) else {
+        let Some((marker, record)) = self.our_marker(seen) else {
             return;
         };
-        let is_borne = |issued: &mut Issued| {
-            marker.run == self.spec.run
-                && issued.generation == marker.generation
-                && seen
-                    .record
-                    .as_ref()
-                    .is_some_and(|record| says(&record.data, &issued.data))
-        };
-        let borne: Vec<_> = run.refused.extract_if(.., is_borne).collect();
-        run.mine.extend(borne);
+        let borne = |issued: &mut Issued| bears(&marker, record, issued);
+        run.mine.extend(run.refused.extract_if(.., borne));
+    }
+
+    /// The record, and its marker if that is of this run.
+    fn our_marker<'a>(&self, seen: &'a Snapshot) -> Option<(Marker, &'a Record)> {
+        let marker = Marker::parse(&seen.marker.as_ref()?.data)?;
+        (marker.run == self.spec.run).then_some((marker, seen.record.as_ref()?))
     }
 
     /// Whose the snapshot is. Forms that a zone treats alike are alike.
@@ -163,16 +160,8 @@ impl Flow<'_> {
         if same_snapshot(seen, &run.known) {
             return Seen::Ours;
         }
-        let marker = seen
-            .marker
-            .as_ref()
-            .and_then(|record| Marker::parse(&record.data));
-        if let (Some(marker), Some(record)) = (marker, &seen.record)
-            && marker.run == self.spec.run
-            && run
-                .mine
-                .iter()
-                .any(|issued| issued.generation == marker.generation && says(&record.data, &issued.data))
+        if let Some((marker, record)) = self.our_marker(seen)
+            && run.mine.iter().any(|issued| bears(&marker, record, issued))
         {
             // An older marker over the same record: a repeat of that write has not landed, or never will.
             let same = run
@@ -443,4 +432,9 @@ fn same_snapshot(a: &Snapshot, b: &Snapshot) -> bool {
         (Some(_), None) | (None, Some(_)) => false,
     };
     same(&a.record, &b.record) && same(&a.marker, &b.marker)
+}
+
+/// Whether a record with this marker is what a batch of ours made it.
+fn bears(marker: &Marker, record: &Record, issued: &Issued) -> bool {
+    issued.generation == marker.generation && says(&record.data, &issued.data)
 }
