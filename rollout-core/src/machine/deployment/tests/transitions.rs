@@ -6,7 +6,9 @@ use crate::evidence::Cause;
 use crate::machine::deployment::{Deployment, Effect, Event, EventKind, Outcome, StateKind};
 use crate::machine::testkit::{Visited, Walk, never_visited};
 use crate::machine::{Effect as _, Machine as _, Transitions as _};
-use crate::service::{DeploymentRole, RecordStatus, RolloutState, ServiceChange, ServiceStatus};
+use crate::service::{
+    DeploymentRole, RecordStatus, RolloutState, ServiceChange, ServiceObservation, ServiceStatus,
+};
 use crate::time::{Deadline, Timestamp, Wait};
 
 fn observe() -> Vec<Effect> {
@@ -221,6 +223,44 @@ fn a_write_that_did_not_happen_is_repeated_only_after_stale_reads() {
             assert_eq!(walk.give(at(now + 5), Event::Elapsed).unwrap(), observe());
         }
     }
+}
+
+/// The service goes to the right revision, and the platform has given that up.
+fn given_up(when: Timestamp, deployment: &str, revision: &str) -> ServiceObservation {
+    let mut seen = steady(when, deployment, revision, Timestamp::from_millis(1));
+    seen.deployments[0].rollout = RolloutState::Failed;
+    seen
+}
+
+#[test]
+fn a_restore_of_what_the_platform_gave_up_before_asks_for_a_new_deployment() {
+    let mut walk = Walk::new(restore());
+    walk.give(at(0), Event::Start).unwrap();
+    let seen = given_up(at(1), OLD, OLD_REVISION);
+    let effects = walk.give(at(1), observed(&seen)).unwrap();
+    assert!(
+        matches!(&effects[..], [Effect::Restore { assumes: Some(assumed), .. }] if *assumed == id(OLD)),
+        "{effects:?}"
+    );
+    // Its answer is lost: what was there before is not taken for it, and after stale reads it is said again.
+    walk.give(at(2), Event::CallFailed(later(Applied::Maybe)))
+        .unwrap();
+    assert_eq!(
+        walk.give(at(3), observed(&given_up(at(3), OLD, OLD_REVISION)))
+            .unwrap(),
+        []
+    );
+    walk.give(at(8), Event::Elapsed).unwrap();
+    let effects = walk
+        .give(at(40), observed(&given_up(at(40), OLD, OLD_REVISION)))
+        .unwrap();
+    assert!(matches!(&effects[..], [Effect::Restore { .. }]), "{effects:?}");
+    // The new one is given up, too: that is an answer.
+    walk.give(at(41), updated(NEW, at(41))).unwrap();
+    walk.give(at(50), observed(&given_up(at(50), NEW, OLD_REVISION)))
+        .unwrap();
+    let (cause, touched, _) = failure(&walk);
+    assert_eq!((cause, touched), (Cause::PlatformFailed, true));
 }
 
 #[test]
