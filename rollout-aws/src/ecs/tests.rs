@@ -300,8 +300,10 @@ async fn a_service_is_updated_when_what_is_assumed_holds() {
 /// ECS begins nothing where the service goes to the revision already, unless it is told to.
 #[tokio::test]
 async fn what_the_platform_gave_up_is_begun_anew() {
-    let aws = Aws::new(|operation, calls| match operation {
-        "DescribeServices" if calls == 0 => ok(service(&[deployment("ecs-svc/2", "PRIMARY", 2, "FAILED")])),
+    let looks = std::sync::atomic::AtomicU32::new(0);
+    let first = move || looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+    let aws = Aws::new(move |operation, _| match operation {
+        "DescribeServices" if first() => ok(service(&[deployment("ecs-svc/2", "PRIMARY", 2, "FAILED")])),
         "DescribeServices" => ok(service(&[deployment("ecs-svc/3", "PRIMARY", 2, "IN_PROGRESS")])),
         "UpdateService" => ok(json!({ "service": service(&[
             deployment("ecs-svc/3", "PRIMARY", 2, "IN_PROGRESS"),
