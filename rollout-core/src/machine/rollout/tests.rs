@@ -7,6 +7,8 @@ use crate::machine::world::{Luck, World, images, plan, record_key, sample, secs}
 use crate::plan::Draft;
 use crate::probe::Verdict;
 
+mod look;
+
 /// A run against the small world.
 struct Run {
     walk: Walk<Rollout>,

@@ -220,3 +220,28 @@ fn giving_up_names_what_was_seen() {
         Cause::GateProviderErrors
     );
 }
+
+/// Otherwise a driver would be told the same moment for ever.
+#[test]
+fn a_bake_that_is_over_waits_for_fresh_evidence_and_not_for_a_moment() {
+    let mut spec = one();
+    spec.probes[0].max_age = secs(10);
+    let mut walk = Walk::new(Gate::new(spec));
+    walk.give(at(10), Event::Start).unwrap();
+    for second in [15, 25, 35] {
+        walk.give(at(second), Event::Elapsed).unwrap();
+        walk.give(at(second + 1), sample("a", at(second), Verdict::Pass))
+            .unwrap();
+    }
+    walk.give(at(45), Event::Elapsed).unwrap();
+    assert_eq!(walk.machine.deadline(), Some(Deadline::new(at(46), Wait::Bake)));
+    assert_eq!(walk.give(at(46), Event::Elapsed).unwrap(), []);
+    assert_eq!(
+        walk.machine.state_kind(),
+        StateKind::Baking,
+        "its evidence is 11 s old"
+    );
+    assert_eq!(walk.machine.deadline(), Some(Deadline::new(at(49), Wait::Answer)));
+    walk.give(at(47), sample("a", at(45), Verdict::Pass)).unwrap();
+    assert!(passed(&walk));
+}
