@@ -7,7 +7,10 @@ use crate::machine::world::{Luck, World, images, plan, record_key, sample, secs}
 use crate::plan::Draft;
 use crate::probe::Verdict;
 
+mod before;
+mod ends;
 mod look;
+mod told;
 
 /// A run against the small world.
 struct Run {
@@ -153,6 +156,26 @@ impl Run {
                 },
             }),
         }
+    }
+
+    /// Runs on, everything going well, until something is so.
+    fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..2_000 {
+            if is_so(self) {
+                return;
+            }
+            if self.flight.is_empty() {
+                let deadline = self.walk.machine.deadline().expect("it has not ended");
+                self.now = self.now.max(deadline.at);
+                self.give(Event::Elapsed);
+            } else {
+                let effect = self.flight.remove(0);
+                self.now = self.now.after(secs(1));
+                let event = self.answer(effect, Luck::Good);
+                self.give(event);
+            }
+        }
+        panic!("it never is so: {:?}", self.walk.machine)
     }
 
     /// Runs to the end. Each step takes a die for which effect is answered and one for how.
