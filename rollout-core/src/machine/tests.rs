@@ -4,10 +4,13 @@ use crate::id::{ServiceName, StepId};
 use crate::image::ImageRef;
 use crate::machine::testkit::Subject;
 use crate::machine::world::{World, digest, images, plan, record_key};
-use crate::machine::{Effect as _, Lifecycle, cutover, deployment, gate, promotion, rollout, task, unwind};
+use crate::machine::{
+    Disposition, Effect as _, Lifecycle, Machine, Rejected, Step, Transitions, cutover, deployment, gate,
+    promotion, rollout, task, unwind,
+};
 use crate::plan::RolloutPlan;
 use crate::service::{Images, RevisionSpec, TaskSpec};
-use crate::time::Timestamp;
+use crate::time::{Deadline, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_millis(10_000_000);
 
@@ -220,4 +223,85 @@ fn a_parents_effect_is_what_its_childs_is() {
             "{effect:?}"
         );
     }
+}
+
+/// A machine whose step does not keep to its table.
+#[derive(Clone, Debug, Default)]
+struct Stray {
+    seen: Timestamp,
+    kind: StrayKind,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, strum::EnumIter)]
+enum StrayKind {
+    #[default]
+    Here,
+    There,
+    Nowhere,
+}
+
+impl Machine for Stray {
+    type Event = StrayKind;
+    type Effect = StrayKind;
+    type Outcome = ();
+
+    fn handle(&mut self, now: Timestamp, event: StrayKind) -> Result<Vec<StrayKind>, Rejected> {
+        super::handle(self, now, event)
+    }
+
+    fn deadline(&self) -> Option<Deadline> {
+        None
+    }
+
+    fn outcome(&self) -> Option<()> {
+        None
+    }
+}
+
+impl Transitions for Stray {
+    const NAME: &'static str = "stray";
+    type StateKind = StrayKind;
+    type EventKind = StrayKind;
+
+    fn state_kind(&self) -> StrayKind {
+        self.kind
+    }
+
+    fn event_kind(event: &StrayKind) -> StrayKind {
+        *event
+    }
+
+    fn disposition(_: StrayKind, _: StrayKind) -> Disposition<StrayKind> {
+        Disposition::Moves(&[StrayKind::Here, StrayKind::There])
+    }
+}
+
+impl Step for Stray {
+    type State = StrayKind;
+
+    fn seen_mut(&mut self) -> &mut Timestamp {
+        &mut self.seen
+    }
+
+    fn state_mut(&mut self) -> &mut StrayKind {
+        &mut self.kind
+    }
+
+    fn admit(&self, _: &StrayKind) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn step(&self, _: StrayKind, _: Timestamp, event: StrayKind) -> (StrayKind, Vec<StrayKind>) {
+        (event, vec![event])
+    }
+}
+
+#[test]
+fn a_step_that_leaves_its_table_is_found_and_does_nothing() {
+    let mut stray = Stray::default();
+    assert_eq!(stray.handle(NOW, StrayKind::There), Ok(vec![StrayKind::There]));
+    let rejected = stray
+        .handle(NOW, StrayKind::Nowhere)
+        .expect_err("it is not in the table");
+    assert_eq!(rejected.why, "the step led to Nowhere, which is not in the table");
 }

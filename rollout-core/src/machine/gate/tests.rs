@@ -7,6 +7,7 @@ use crate::machine::testkit::{Visited, Walk, never_visited};
 use crate::probe::Verdict;
 use crate::service::Images;
 
+mod edges;
 mod evidence;
 mod properties;
 mod spec;

@@ -10,6 +10,7 @@ use crate::service::{
     DeploymentObservation, DeploymentRole, Images, RolloutState, RunningTask, ServiceStatus,
 };
 
+mod late;
 mod properties;
 
 const T0: Timestamp = Timestamp::from_millis(10_000_000);

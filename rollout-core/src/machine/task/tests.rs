@@ -7,6 +7,7 @@ use crate::id::{ContainerName, TaskDefinitionArn, TaskName};
 use crate::machine::testkit::{Visited, Walk, never_visited};
 use crate::service::{ContainerExit, RevisionSpec, StoppedTask};
 
+mod late;
 mod properties;
 
 const T0: Timestamp = Timestamp::from_millis(10_000_000);

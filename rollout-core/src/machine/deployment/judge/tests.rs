@@ -4,6 +4,8 @@ use super::super::tests::fixture::*;
 use super::*;
 use crate::service::{DeploymentRole, RolloutState};
 
+mod edges;
+
 fn bound() -> Bound {
     Bound {
         deployment: id(NEW),
