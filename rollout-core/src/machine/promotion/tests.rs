@@ -180,17 +180,19 @@ fn copying() -> Promoting {
 }
 
 fn refused_by(walk: &Promoting) -> Reason {
-    match walk.machine.outcome() {
-        Some(Outcome::Refused(reason)) => reason,
-        other => panic!("not refused: {other:?}"),
-    }
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Refused(reason)) = outcome else {
+        panic!("not refused: {outcome:?}")
+    };
+    reason
 }
 
 fn failed_by(walk: &Promoting) -> Reason {
-    match walk.machine.outcome() {
-        Some(Outcome::Failed(reason)) => reason,
-        other => panic!("not failed: {other:?}"),
-    }
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Failed(reason)) = outcome else {
+        panic!("not failed: {outcome:?}")
+    };
+    reason
 }
 
 fn promoted(walk: &Promoting) -> bool {

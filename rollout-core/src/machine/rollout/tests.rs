@@ -420,15 +420,22 @@ fn two_images_in_one_release_are_refused() {
         let effect = run.flight.remove(0);
         let moved = effect.step.as_str() == "image/frontend/app";
         let step = effect.step.clone();
-        let event = match &effect.action {
-            Action::Promotion(promotion::Effect::ResolveTag { .. }) if moved => Event::Promotion {
+        let resolves = matches!(
+            &effect.action,
+            Action::Promotion(promotion::Effect::ResolveTag { .. })
+        );
+        let observes = matches!(
+            &effect.action,
+            Action::Promotion(promotion::Effect::ObserveSource { .. })
+        );
+        let event = if moved && resolves {
+            Event::Promotion {
                 step,
                 event: promotion::Event::TagResolved(Some(crate::machine::world::digest("other"))),
-            },
-            Action::Promotion(promotion::Effect::ObserveSource { .. }) if moved => {
-                run.answer(effect, Luck::Bad)
             }
-            _ => run.answer(effect, Luck::Good),
+        } else {
+            let luck = if moved && observes { Luck::Bad } else { Luck::Good };
+            run.answer(effect, luck)
         };
         run.give(event);
     }

@@ -143,10 +143,11 @@ fn stopping() -> Running {
 }
 
 fn failed_by(walk: &Running) -> (Reason, Applied) {
-    match walk.machine.outcome() {
-        Some(Outcome::Failed { reason, ran }) => (reason, ran),
-        other => panic!("not failed: {other:?}"),
-    }
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Failed { reason, ran }) = outcome else {
+        panic!("not failed: {outcome:?}")
+    };
+    (reason, ran)
 }
 
 fn ends(walk: &Running, cause: Cause, ran: Applied) -> Reason {

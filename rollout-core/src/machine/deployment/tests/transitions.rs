@@ -49,28 +49,32 @@ pub(super) fn looking_back() -> Walk<Deployment> {
 }
 
 pub(super) fn failure(walk: &Walk<Deployment>) -> (Cause, bool, String) {
-    match walk.machine.outcome() {
-        Some(Outcome::Failed { reason, touched, .. }) => (reason.cause, touched, reason.text),
-        other => panic!("not failed: {other:?}"),
-    }
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Failed { reason, touched, .. }) = outcome else {
+        panic!("not failed: {outcome:?}")
+    };
+    (reason.cause, touched, reason.text)
 }
 
 fn superseded(walk: &Walk<Deployment>) -> bool {
-    match walk.machine.outcome() {
-        Some(Outcome::Superseded { touched, .. }) => touched,
-        other => panic!("not superseded: {other:?}"),
-    }
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Superseded { touched, .. }) = outcome else {
+        panic!("not superseded: {outcome:?}")
+    };
+    touched
 }
 
 pub(super) fn deployed(walk: &Walk<Deployment>) -> (String, Timestamp) {
-    match walk.machine.outcome() {
-        Some(Outcome::Deployed {
-            deployment,
-            changed_at,
-            ..
-        }) => (deployment.to_string(), changed_at),
-        other => panic!("not deployed: {other:?}"),
-    }
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Deployed {
+        deployment,
+        changed_at,
+        ..
+    }) = outcome
+    else {
+        panic!("not deployed: {outcome:?}")
+    };
+    (deployment.to_string(), changed_at)
 }
 
 #[test]

@@ -130,9 +130,12 @@ fn a_task_is_ours_by_its_deployment_or_by_its_revision() {
 
 #[test]
 fn progress_counts_old_tasks_while_there_are_any() {
-    let text = |seen: &ServiceObservation| match judged(seen) {
-        Judgement::Progressing { text, .. } => text,
-        other => panic!("{other:?}"),
+    let text = |seen: &ServiceObservation| {
+        let judgement = judged(seen);
+        let Judgement::Progressing { text, .. } = judgement else {
+            panic!("{judgement:?}")
+        };
+        text
     };
     assert!(text(&halfway(at(60))).starts_with("1/3 running, 1 pending, 2 old: "));
     let mut seen = after(at(60));
