@@ -163,12 +163,13 @@ fn two_fail(of: &ProbeName, _: usize, now: Timestamp) -> Option<(Duration, Event
 
 #[test]
 fn only_live_probes_of_the_condition_are_blamed() {
+    // `b` has failed too when `a` does.
     let both = Condition::All(vec![leaf("a"), leaf("b")]);
-    let text = why(&drive(&spec(both, vec![probe("a"), dry("b")]), &two_fail)).text;
+    let text = why(&drive(&spec(both, vec![dry("b"), probe("a")]), &two_fail)).text;
     assert!(text.contains("probe a") && !text.contains("probe b"), "{text}");
     // One that the condition does not name; `validate` refuses it, and it is not blamed either.
     let mut odd = one();
-    odd.probes.push(probe("b"));
+    odd.probes.insert(0, probe("b"));
     let text = why(&drive(&odd, &two_fail)).text;
     assert!(text.contains("probe a") && !text.contains("probe b"), "{text}");
 }
@@ -195,6 +196,8 @@ fn a_spec_may_be_as_tight_as_its_own_rule() {
     tight.give_up = secs(35);
     tight.probes[0].max_age = secs(10);
     assert_eq!(tight.validate(), Ok(()));
+    tight.give_up = secs(34);
+    assert!(tight.validate().is_err());
 
     // Both needed: the slower one, 60 s, counts. In a dry run it holds nothing back.
     let slow = |dry_run| ProbeSpec {

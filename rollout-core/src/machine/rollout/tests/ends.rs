@@ -183,6 +183,50 @@ fn success_that_is_not_seen_in_time_is_none() {
     );
 }
 
+#[test]
+fn a_last_look_that_failed_is_repeated_in_its_time() {
+    let mut run = Run::new(plan(true));
+    run.give(Event::Start);
+    run.until(|run| run.walk.machine.state_kind() == StateKind::Confirming);
+    let look = run.flight.remove(0);
+    let failed = run.answer(look.clone(), Luck::Later);
+    run.give(failed);
+    run.flight.clear();
+    run.now = run.now.after(secs(5));
+    run.give(Event::Elapsed);
+    assert_eq!(run.walk.machine.state_kind(), StateKind::Confirming);
+    assert_eq!(run.flight, [look]);
+}
+
+#[test]
+fn an_abort_before_the_first_copy_leaves_everything_untouched() {
+    let mut run = Run::new(plan(true));
+    run.give(Event::Start);
+    run.until(|run| run.walk.machine.state_kind() == StateKind::Promoting);
+    run.give(Event::Abort);
+    assert_eq!(
+        run.walk.machine.outcome(),
+        Some(Outcome::Aborted {
+            left_at: LeftAt::Untouched
+        })
+    );
+}
+
+#[test]
+fn a_service_without_a_gate_is_deployed_too() {
+    let mut draft = Draft::from(plan(true));
+    draft.services[2].gates.clear();
+    let mut run = Run::new(RolloutPlan::check(draft).expect("valid"));
+    let Outcome::Released { services, .. } = run.run(good, None) else {
+        panic!("{:?}", run.walk.machine)
+    };
+    assert_eq!(services.len(), 3);
+    assert_eq!(
+        run.world.runs(&"worker".parse().expect("valid")),
+        Some(&images("new"))
+    );
+}
+
 /// A gate that was aborted.
 fn failed_gate(plan: &RolloutPlan, now: Timestamp) -> Child {
     let subject = Subject {

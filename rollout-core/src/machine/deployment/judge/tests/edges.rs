@@ -104,6 +104,17 @@ fn a_recent_look_that_shows_the_assumed_deployment_is_behind() {
 }
 
 #[test]
+fn a_look_of_the_moment_of_the_write_counts_and_an_older_one_does_not() {
+    let judgement = judged(&after(at(9)));
+    assert!(matches!(judgement, Judgement::Complete { .. }), "{judgement:?}");
+    let judgement = judged(&after(at(8)));
+    assert!(
+        matches!(judgement, Judgement::NotYetVisible { .. }),
+        "{judgement:?}"
+    );
+}
+
+#[test]
 fn reads_lag_as_long_as_the_policy_says_and_no_longer() {
     let judgement = judged(&before(Timestamp::from_millis(at(40).as_millis() - 1)));
     assert!(
