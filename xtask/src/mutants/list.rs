@@ -67,6 +67,20 @@ impl Mutant {
     }
 }
 
+impl Mutant {
+    /// The machine whose file it is in.
+    pub(super) fn machine(&self) -> String {
+        let (file, _) = self.key();
+        let name = file.split('/').next().unwrap_or_default();
+        name.trim_end_matches(".rs").to_owned()
+    }
+
+    /// The path of that machine's tests.
+    pub(super) fn tests(&self) -> String {
+        format!("machine::{}::", self.machine())
+    }
+}
+
 /// Every mutant that cargo-mutants knows of the machines.
 pub(super) fn mutants(root: &Path) -> Result<Vec<Mutant>> {
     let found = output(cargo(root).args(["mutants", "--version"])).with_context(|| {
@@ -96,4 +110,31 @@ pub(super) fn mutants(root: &Path) -> Result<Vec<Mutant>> {
         "cargo-mutants finds nothing to change in {MACHINES}"
     );
     Ok(mutants)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mutant_belongs_to_a_machine_and_keeps_its_name_when_lines_move() {
+        let place = Place { line: 7, column: 3 };
+        let mutant = |file: &str| Mutant {
+            file: format!("{MACHINES}/{file}"),
+            name: format!("{MACHINES}/{file}:7:3: replace Gate::a -> bool with true"),
+            genre: Genre::FnValue,
+            replacement: "true".to_owned(),
+            span: Span {
+                start: place,
+                end: place,
+            },
+        };
+        assert_eq!(mutant("gate/tally.rs").tests(), "machine::gate::");
+        assert_eq!(mutant("gate.rs").tests(), "machine::gate::");
+        let change = "replace Gate::a -> bool with true".to_owned();
+        assert_eq!(
+            mutant("gate/tally.rs").key(),
+            ("gate/tally.rs".to_owned(), change)
+        );
+    }
 }

@@ -5,8 +5,11 @@ mod guards;
 mod historic;
 mod list;
 mod machines;
+mod report;
+mod rounds;
 mod run;
 mod weave;
+mod workshop;
 
 use std::process::ExitCode;
 

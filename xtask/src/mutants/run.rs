@@ -28,6 +28,14 @@ pub(super) enum Verdict {
     Survived,
 }
 
+/// What became of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It does not compile.
+    Unviable,
+    Ran(Verdict),
+}
+
 /// Memory that a test program may take: a mutant may want more and more of it.
 const KIBIBYTES: u32 = 4 * 1024 * 1024;
 

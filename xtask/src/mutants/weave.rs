@@ -285,6 +285,11 @@ impl<'ast> Visit<'ast> for Places<'_> {
         visit::visit_expr(self, expr);
     }
 
+    // A constant cannot ask which mutant is chosen: what is in one is left.
+    fn visit_item_const(&mut self, _: &'ast syn::ItemConst) {}
+
+    fn visit_impl_item_const(&mut self, _: &'ast syn::ImplItemConst) {}
+
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         self.body(&item.sig, &item.block);
         visit::visit_item_fn(self, item);
@@ -385,6 +390,14 @@ mod tests {
             text.contains("if let Some(m) = x && ( if crate::mutant::on(3) { true } else { m > 2 }) {}"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_constant_is_left() {
+        let source = "const DAY: u64 = 24 * 3_600;\n";
+        let one = mutant(source, Genre::BinaryOperator, "*", "+");
+        let out = woven(source, std::slice::from_ref(&one));
+        assert_eq!((out.left, out.text.as_str()), (vec![0], source));
     }
 
     #[test]
