@@ -84,3 +84,19 @@ fn why_the_start_is_in_doubt_is_evidence() {
         .collect();
     assert_eq!(sources, ["test:Call"]);
 }
+
+#[test]
+fn a_token_is_good_for_23_hours() {
+    let patient = Policy {
+        give_up: secs(48 * 3_600),
+        ..policy()
+    };
+    let mut walk = Walk::new(OneOff::new(spec(), patient));
+    walk.give(at(0), Event::Start).unwrap();
+    assert_eq!(walk.give(at(30), Event::Elapsed).unwrap(), [find()]);
+    let end = 23 * 3_600;
+    walk.give(at(end - 10), Event::Found(None)).unwrap();
+    assert_eq!(walk.clone().give(at(end - 1), Event::Elapsed).unwrap(), [start()]);
+    assert_eq!(walk.give(at(end), Event::Elapsed).unwrap(), []);
+    ends(&walk, Cause::TaskUnknown, Applied::Maybe);
+}
