@@ -11,11 +11,11 @@ use crate::service::{
 };
 use crate::time::{Deadline, Timestamp, Wait};
 
-fn observe() -> Vec<Effect> {
+pub(super) fn observe() -> Vec<Effect> {
     vec![Effect::Observe { service: service() }]
 }
 
-fn update(assumes: Option<&str>) -> Vec<Effect> {
+pub(super) fn update(assumes: Option<&str>) -> Vec<Effect> {
     vec![Effect::UpdateService(ServiceChange {
         service: service(),
         task_definition: revision(NEW_REVISION),
@@ -23,56 +23,60 @@ fn update(assumes: Option<&str>) -> Vec<Effect> {
     })]
 }
 
-fn restored(assumes: &str) -> Vec<Effect> {
+pub(super) fn restored(assumes: &str) -> Vec<Effect> {
     vec![Effect::Restore {
         point: point(),
         assumes: Some(id(assumes)),
     }]
 }
 
-fn started() -> Walk<Deployment> {
+pub(super) fn started() -> Walk<Deployment> {
     let mut walk = Walk::new(release());
     walk.give(at(0), Event::Start).unwrap();
     walk
 }
 
 /// `UpdateService` went out at 9 s.
-fn updating() -> Walk<Deployment> {
+pub(super) fn updating() -> Walk<Deployment> {
     let mut walk = started();
     assert_eq!(walk.give(at(9), ready()).unwrap(), update(Some(OLD)));
     walk
 }
 
 /// A restore that has asked for its first look at 100 s.
-fn looking_back() -> Walk<Deployment> {
+pub(super) fn looking_back() -> Walk<Deployment> {
     let mut walk = Walk::new(restore());
     assert_eq!(walk.give(at(100), Event::Start).unwrap(), observe());
     walk
 }
 
-fn failure(walk: &Walk<Deployment>) -> (Cause, bool, String) {
-    match walk.machine.outcome() {
-        Some(Outcome::Failed { reason, touched, .. }) => (reason.cause, touched, reason.text),
-        other => panic!("not failed: {other:?}"),
-    }
+pub(super) fn failure(walk: &Walk<Deployment>) -> (Cause, bool, String) {
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Failed { reason, touched, .. }) = outcome else {
+        panic!("not failed: {outcome:?}")
+    };
+    (reason.cause, touched, reason.text)
 }
 
 fn superseded(walk: &Walk<Deployment>) -> bool {
-    match walk.machine.outcome() {
-        Some(Outcome::Superseded { touched, .. }) => touched,
-        other => panic!("not superseded: {other:?}"),
-    }
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Superseded { touched, .. }) = outcome else {
+        panic!("not superseded: {outcome:?}")
+    };
+    touched
 }
 
-fn deployed(walk: &Walk<Deployment>) -> (String, Timestamp) {
-    match walk.machine.outcome() {
-        Some(Outcome::Deployed {
-            deployment,
-            changed_at,
-            ..
-        }) => (deployment.to_string(), changed_at),
-        other => panic!("not deployed: {other:?}"),
-    }
+pub(super) fn deployed(walk: &Walk<Deployment>) -> (String, Timestamp) {
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Deployed {
+        deployment,
+        changed_at,
+        ..
+    }) = outcome
+    else {
+        panic!("not deployed: {outcome:?}")
+    };
+    (deployment.to_string(), changed_at)
 }
 
 #[test]
