@@ -8,6 +8,7 @@ use rollout_core::machine::rollout::{Outcome, Superseding};
 use rollout_core::plan::Draft;
 use rollout_sim::{Behaviour, Disturbance, Fault, Incident, Job, Operation, Start, When, World};
 
+use crate::clock::Skew;
 use crate::run::storefront;
 use crate::truth::{self, Expected, SERVICES};
 
@@ -67,6 +68,8 @@ pub struct Script {
     pub abort: Option<u64>,
     /// The migration's exit code.
     pub migration: i32,
+    /// The runner may fall asleep.
+    pub sleeps: Option<Skew>,
 }
 
 impl Script {
@@ -129,6 +132,7 @@ impl Script {
             faults,
             abort,
             migration,
+            sleeps: sleeps(&mut Dice::new(seed ^ ASLEEP)),
         }
     }
 
@@ -348,6 +352,18 @@ fn foreign_record(dice: &mut Dice, world: &World) -> Incident {
         zone: rollout_examples::storefront::ZONE.parse().expect("a name"),
         changes: vec![Change::Delete(held), Change::Create(theirs)],
     }
+}
+
+/// Sets the dice of the runner's sleep apart.
+const ASLEEP: u64 = 0x4153_4C45_4550_0001;
+
+/// One seed in four is run by a machine that sleeps once, for minutes or for more than a day, between two steps of its own. A
+/// whole run looks at its clock about a thousand times.
+fn sleeps(dice: &mut Dice) -> Option<Skew> {
+    let below = dice.of(&[200, 1_500]);
+    let (at, longest) = (dice.below(below), dice.of(&[5, 60, 8 * 60, 30 * 60]));
+    let lasts = Duration::from_secs(60 * (1 + dice.below(longest)));
+    dice.once_in(4).then_some(Skew::Sleeps { at, lasts })
 }
 
 /// Sets the swarm's dice apart from the others, so that drawing more of the one does not change the other.
