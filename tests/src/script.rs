@@ -6,7 +6,8 @@ use rollout_core::dns::{Change, Record, RecordData};
 use rollout_core::error::ErrorKind;
 use rollout_core::machine::rollout::{Outcome, Superseding};
 use rollout_core::plan::Draft;
-use rollout_sim::{Behaviour, Disturbance, Fault, Incident, Job, Operation, Start, When, World};
+use rollout_core::probe::ProbeTarget;
+use rollout_sim::{Behaviour, Disturbance, Fault, Incident, Job, Operation, Start, Storefront, When, World};
 
 use crate::clock::Skew;
 use crate::run::storefront;
@@ -80,10 +81,13 @@ impl Script {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let dice = &mut Dice::new(seed);
-        let mut world = rollout_sim::storefront(seed);
+        let desired = desired(&mut Dice::new(seed ^ DESIRED));
+        let world = Storefront::new(seed).desired(desired).build();
+        let mut world = world.expect("its names are constants");
         let mut draft = storefront(&world);
         let mut before = truth::before(&world);
         vary(dice, &mut draft);
+        ask_for_no_more_than(desired, &mut draft);
         let count = dice.of(&[0, 0, 1, 1, 1, 2, 3]);
         let incidents: Vec<_> = (0..count).map(|_| incident(dice, &mut world)).collect();
         for (when, incident) in &incidents {
@@ -351,6 +355,25 @@ fn foreign_record(dice: &mut Dice, world: &World) -> Incident {
     Incident::ForeignDnsChange {
         zone: rollout_examples::storefront::ZONE.parse().expect("a name"),
         changes: vec![Change::Delete(held), Change::Create(theirs)],
+    }
+}
+
+/// Sets the dice of the numbers of tasks apart.
+const DESIRED: u64 = 0x4445_5349_5245_0001;
+
+/// How many tasks each service of production wants: a single one has no other beside it.
+fn desired(dice: &mut Dice) -> [u32; 3] {
+    [(); 3].map(|()| dice.of(&[1, 2, 3, 4]))
+}
+
+/// A gate that wants more healthy targets than a service has tasks can never pass.
+fn ask_for_no_more_than(desired: [u32; 3], draft: &mut Draft) {
+    for (service, tasks) in draft.services.iter_mut().zip(desired) {
+        for probe in service.gates.iter_mut().flat_map(|gate| &mut gate.probes) {
+            if let ProbeTarget::TargetHealth { at_least, .. } = &mut probe.target {
+                *at_least = tasks.min(*at_least);
+            }
+        }
     }
 }
 
