@@ -5,7 +5,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rollout_core::context::OpContext;
 use rollout_core::evidence::StuckReason;
+use rollout_core::id::Generation;
 use rollout_core::journal::MemoryJournal;
 use rollout_core::machine::rollout::Outcome;
 use rollout_core::observer::Silent;
@@ -323,4 +325,39 @@ fn a_runner_that_slept_for_a_day_starts_no_migration_again() {
     let stride = if cfg!(debug_assertions) { 11 } else { 1 };
     let ends = at_each(&world, |at| Skew::Sleeps { at, lasts }, stride, 30);
     println!("its start unanswered, asleep for a day: {ends:?}");
+}
+
+/// F-17: the figures of a minute still grow for a minute and a half after its end. Whoever asks for them is told nothing before they
+/// have grown, so that an old side that is still asked is not taken for drained (I-24).
+#[test]
+fn figures_that_still_grow_are_not_believed() {
+    let mut world = rollout_sim::storefront(7);
+    world
+        .report_late("production", 60, Duration::from_secs(90))
+        .expect("it is there");
+    let shop = truth::records(&world)
+        .into_iter()
+        .find(|record| record.key.name.as_str().starts_with("shop."))
+        .expect("a record of the storefront");
+    on_virtual_time(async {
+        let wire = InProcess::new(Endpoint::new(SimCloud::new(world)));
+        let ports = wired::ports(&wire);
+        let ctx = OpContext {
+            run: "r-1".parse().expect("a name"),
+            step: "drain".parse().expect("a name"),
+            attempt: 1,
+            generation: Generation(1),
+            deadline: Timestamp::MAX,
+        };
+        let mut told = 0;
+        for _ in 0..60 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let asked = ports.dns.old_traffic(&ctx, &shop.data).await.expect("it answers");
+            if let Some(requests) = asked.requests_per_minute {
+                assert_eq!(requests, 600, "of the minute until {}", asked.at);
+                told += 1;
+            }
+        }
+        assert!(told > 30, "hardly ever told: {told}");
+    });
 }
