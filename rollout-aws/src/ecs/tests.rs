@@ -833,6 +833,29 @@ async fn a_task_is_run_with_a_derived_token() {
     assert_eq!(sent[0]["cluster"], "prod");
 }
 
+/// A laptop whose lid was closed while the revision was looked up.
+#[tokio::test]
+async fn a_task_is_not_started_past_the_deadline_of_the_call() {
+    let aws = Aws::new(|operation, body| match operation {
+        "DescribeTaskDefinition" => error(400, "ClientException"),
+        "RegisterTaskDefinition" => ok(json!({ "taskDefinition": registered(body, 7) })),
+        "RunTask" => ok(json!({ "tasks": [{ "taskArn": "arn:aws:ecs:eu-central-1:1:task/prod/1" }] })),
+        other => panic!("{other}"),
+    });
+    let mut ctx = context();
+    ctx.deadline = Timestamp::from_millis(1_000);
+    let at = |millis| {
+        let now: Now = Arc::new(move || Timestamp::from_millis(millis));
+        environment(&aws).clock(now)
+    };
+    let late = at(1_001).start_task(&ctx, &one_off()).await;
+    let error = late.expect_err("it is too late");
+    assert_eq!((error.kind, error.applied), (ErrorKind::TimedOut, Applied::No));
+    assert_eq!(aws.bodies("RunTask").len(), 0);
+    at(1_000).start_task(&ctx, &one_off()).await.expect("in time");
+    assert_eq!(aws.bodies("RunTask").len(), 1);
+}
+
 #[tokio::test]
 async fn a_task_that_finds_no_place_has_not_run() {
     let aws = Aws::new(|operation, body| match operation {

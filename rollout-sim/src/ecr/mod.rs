@@ -154,9 +154,20 @@ impl Registry {
 
     /// Pushes an image for two platforms, made of nothing but its name and `content`; answers with the index's digest.
     pub(crate) fn push(&mut self, now: Timestamp, repository: &RepositoryName, content: &str) -> ImageDigest {
+        self.push_for(now, repository, content, &["amd64", "arm64"])
+    }
+
+    /// The same for Linux on these architectures only.
+    pub(crate) fn push_for(
+        &mut self,
+        now: Timestamp,
+        repository: &RepositoryName,
+        content: &str,
+        architectures: &[&str],
+    ) -> ImageDigest {
         let held = self.create(now, repository);
-        let platforms: Vec<Value> = ["amd64", "arm64"]
-            .into_iter()
+        let platforms: Vec<Value> = architectures
+            .iter()
             .map(|architecture| {
                 let mut blob = |kind: &str| {
                     let bytes = format!("{repository} {content} {architecture} {kind}");
@@ -200,6 +211,28 @@ impl Registry {
     pub(crate) fn has(&self, repository: &RepositoryName, digest: &ImageDigest) -> bool {
         let held = self.repositories.get(repository);
         held.is_some_and(|r| r.manifests.contains_key(digest))
+    }
+
+    /// Whether an image can run on an operating system and an architecture. An index names the platforms of its images; a single
+    /// image is taken to fit.
+    pub(crate) fn runs_on(
+        &self,
+        repository: &RepositoryName,
+        digest: &ImageDigest,
+        (os, architecture): (&str, &str),
+    ) -> bool {
+        let held = self.repositories.get(repository);
+        let Some(manifest) = held.and_then(|held| held.manifests.get(digest)) else {
+            return false;
+        };
+        let value: Value = serde_json::from_str(&manifest.bytes).unwrap_or(Value::Null);
+        let Some(images) = value["manifests"].as_array() else {
+            return true;
+        };
+        images.iter().any(|image| {
+            let platform = &image["platform"];
+            platform["os"] == os && platform["architecture"] == architecture
+        })
     }
 
     /// A manifest, byte for byte.
