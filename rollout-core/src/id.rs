@@ -74,8 +74,8 @@ fn is_word(text: &str, max: usize, extra: &str) -> bool {
     !text.is_empty()
         && text.len() <= max
         && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || extra.as_bytes().contains(&b))
 }
 
 /// `true` for 1 to `max` printable ASCII characters without blanks.
@@ -200,6 +200,9 @@ text_id!(
 impl StepId {
     /// A step id from any text: what a step id cannot hold becomes `_`, and what is too long is cut.
     pub(crate) fn from_text(text: &str) -> Self {
+        if let Ok(step) = Self::new(text) {
+            return step;
+        }
         let fits = |c: char| {
             if c.is_ascii_alphanumeric() || "-_./*@".contains(c) {
                 c
