@@ -180,6 +180,8 @@ impl<'a> Workshop<'a> {
             .args(args)
             .args(["--locked", "--profile", "mutants", "--message-format", "json"])
             .env("CARGO_TARGET_DIR", &self.build)
+            // Most of the crate is another one each time, and a build may be interrupted.
+            .env("CARGO_INCREMENTAL", "0")
             .env("RUSTFLAGS", "--cap-lints allow")
             .env_remove("CARGO_MANIFEST_DIR")
             .stderr(Stdio::inherit());
