@@ -26,6 +26,7 @@ pub struct Storefront {
     seed: u64,
     staging: String,
     production: String,
+    desired: [u32; 3],
 }
 
 impl Storefront {
@@ -36,6 +37,7 @@ impl Storefront {
             seed,
             staging: "2.4.0".to_owned(),
             production: "2.3.0".to_owned(),
+            desired: [3, 2, 2],
         }
     }
 
@@ -53,6 +55,13 @@ impl Storefront {
         self
     }
 
+    /// How many tasks of backend, frontend and worker production runs; 3, 2 and 2 unless told otherwise.
+    #[must_use]
+    pub const fn desired(mut self, tasks: [u32; 3]) -> Self {
+        self.desired = tasks;
+        self
+    }
+
     /// Builds the world.
     ///
     /// # Errors
@@ -67,7 +76,7 @@ impl Storefront {
             })
             .environment("production", |e| {
                 let e = images(e.account("222222222222"), &[old]);
-                services(e, "production", old, [3, 2, 2])
+                services(e, "production", old, self.desired)
                     .balancer("storefront", routes)
                     .balancer(legacy, |b| b.machines(2, 0))
                     .balancer(www_legacy, |b| b.machines(2, 0))

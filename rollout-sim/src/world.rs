@@ -243,7 +243,7 @@ impl World {
         found.ok_or_else(|| Unknown::Image(env.name.clone(), format!("{repository}:{tag}")))
     }
 
-    /// Pushes an image and tags it: equal content is an equal digest.
+    /// Pushes an image for Linux on `amd64` and `arm64`, and tags it: equal content is an equal digest.
     ///
     /// # Errors
     /// [`Unknown`] when the environment does not exist or a name is not well formed.
@@ -254,10 +254,26 @@ impl World {
         tag: &str,
         content: &str,
     ) -> Result<ImageDigest, Unknown> {
+        self.push_image_for(environment, repository, tag, content, &["amd64", "arm64"])
+    }
+
+    /// Pushes an image that runs on Linux on these architectures only, in the words of an image index (`amd64`, `arm64`), and
+    /// tags it.
+    ///
+    /// # Errors
+    /// [`Unknown`] when the environment does not exist or a name is not well formed.
+    pub fn push_image_for(
+        &mut self,
+        environment: &str,
+        repository: &str,
+        tag: &str,
+        content: &str,
+        architectures: &[&str],
+    ) -> Result<ImageDigest, Unknown> {
         let (repository, tag) = (RepositoryName::new(repository)?, ImageTag::new(tag)?);
         let now = self.now();
         let env = self.env_mut(environment)?;
-        let digest = env.registry.push(now, &repository, content);
+        let digest = env.registry.push_for(now, &repository, content, architectures);
         env.registry.tag(&repository, &tag, digest.clone());
         Ok(digest)
     }

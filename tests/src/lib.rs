@@ -1,5 +1,6 @@
 //! Tests across crates: whole rollouts on the simulated cloud. The library is what the test files share.
 
+pub mod clock;
 pub mod conformance;
 pub mod explore;
 pub mod run;

@@ -6,8 +6,10 @@ use rollout_core::dns::{Change, Record, RecordData};
 use rollout_core::error::ErrorKind;
 use rollout_core::machine::rollout::{Outcome, Superseding};
 use rollout_core::plan::Draft;
-use rollout_sim::{Behaviour, Disturbance, Fault, Incident, Job, Operation, Start, When, World};
+use rollout_core::probe::ProbeTarget;
+use rollout_sim::{Behaviour, Disturbance, Fault, Incident, Job, Operation, Start, Storefront, When, World};
 
+use crate::clock::Skew;
 use crate::run::storefront;
 use crate::truth::{self, Expected, SERVICES};
 
@@ -67,6 +69,8 @@ pub struct Script {
     pub abort: Option<u64>,
     /// The migration's exit code.
     pub migration: i32,
+    /// The runner may fall asleep.
+    pub sleeps: Option<Skew>,
 }
 
 impl Script {
@@ -77,10 +81,13 @@ impl Script {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let dice = &mut Dice::new(seed);
-        let mut world = rollout_sim::storefront(seed);
+        let desired = desired(&mut Dice::new(seed ^ DESIRED));
+        let world = Storefront::new(seed).desired(desired).build();
+        let mut world = world.expect("its names are constants");
         let mut draft = storefront(&world);
         let mut before = truth::before(&world);
         vary(dice, &mut draft);
+        ask_for_no_more_than(desired, &mut draft);
         let count = dice.of(&[0, 0, 1, 1, 1, 2, 3]);
         let incidents: Vec<_> = (0..count).map(|_| incident(dice, &mut world)).collect();
         for (when, incident) in &incidents {
@@ -129,6 +136,7 @@ impl Script {
             faults,
             abort,
             migration,
+            sleeps: sleeps(&mut Dice::new(seed ^ ASLEEP)),
         }
     }
 
@@ -348,6 +356,37 @@ fn foreign_record(dice: &mut Dice, world: &World) -> Incident {
         zone: rollout_examples::storefront::ZONE.parse().expect("a name"),
         changes: vec![Change::Delete(held), Change::Create(theirs)],
     }
+}
+
+/// Sets the dice of the numbers of tasks apart.
+const DESIRED: u64 = 0x4445_5349_5245_0001;
+
+/// How many tasks each service of production wants: a single one has no other beside it.
+fn desired(dice: &mut Dice) -> [u32; 3] {
+    [(); 3].map(|()| dice.of(&[1, 2, 3, 4]))
+}
+
+/// A gate that wants more healthy targets than a service has tasks can never pass.
+fn ask_for_no_more_than(desired: [u32; 3], draft: &mut Draft) {
+    for (service, tasks) in draft.services.iter_mut().zip(desired) {
+        for probe in service.gates.iter_mut().flat_map(|gate| &mut gate.probes) {
+            if let ProbeTarget::TargetHealth { at_least, .. } = &mut probe.target {
+                *at_least = tasks.min(*at_least);
+            }
+        }
+    }
+}
+
+/// Sets the dice of the runner's sleep apart.
+const ASLEEP: u64 = 0x4153_4C45_4550_0001;
+
+/// One seed in four is run by a machine that sleeps once, for minutes or for more than a day, between two steps of its own. A
+/// whole run looks at its clock about a thousand times.
+fn sleeps(dice: &mut Dice) -> Option<Skew> {
+    let below = dice.of(&[200, 1_500]);
+    let (at, longest) = (dice.below(below), dice.of(&[5, 60, 8 * 60, 30 * 60]));
+    let lasts = Duration::from_secs(60 * (1 + dice.below(longest)));
+    dice.once_in(4).then_some(Skew::Sleeps { at, lasts })
 }
 
 /// Sets the swarm's dice apart from the others, so that drawing more of the one does not change the other.

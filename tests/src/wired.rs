@@ -20,7 +20,7 @@ use rollout_core::driver::DriveError;
 use rollout_core::journal::Journal;
 use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
 use rollout_core::observer::Observer;
-use rollout_core::port::Ports;
+use rollout_core::port::{Clock, Ports};
 use rollout_examples::storefront::ZONE;
 use rollout_sim::endpoint::InProcess;
 
@@ -38,7 +38,15 @@ const REGION: &str = "eu-central-1";
 /// When the world is no storefront.
 #[must_use]
 pub fn ports(wire: &InProcess) -> Ports {
-    let clock = wire.clock();
+    ports_by(wire, wire.clock())
+}
+
+/// The same by a runner whose clock is this one, and not the cloud's.
+///
+/// # Panics
+/// When the world is no storefront.
+#[must_use]
+pub fn ports_by(wire: &InProcess, clock: Arc<dyn Clock>) -> Ports {
     let now: Now = Arc::new(move || clock.now());
     let config = |name: &str| wire.config(name).expect("it is there");
     let (staging, production) = (config("staging"), config("production"));
@@ -117,7 +125,26 @@ pub async fn drive(
     abort: Abort,
     observer: &dyn Observer<Rollout>,
 ) -> Result<Outcome, DriveError> {
-    drive_through(ports(wire), wire.clock(), machine, journal, abort, observer).await
+    drive_by(wire, wire.clock(), machine, journal, abort, observer).await
+}
+
+/// The same by a runner whose clock is this one.
+///
+/// # Errors
+/// What the driver says.
+///
+/// # Panics
+/// When the world is no storefront.
+pub async fn drive_by(
+    wire: &InProcess,
+    clock: Arc<dyn Clock>,
+    machine: &mut Rollout,
+    journal: &dyn Journal<Event, Effect>,
+    abort: Abort,
+    observer: &dyn Observer<Rollout>,
+) -> Result<Outcome, DriveError> {
+    let ports = ports_by(wire, Arc::clone(&clock));
+    drive_through(ports, clock, machine, journal, abort, observer).await
 }
 
 /// Runs something to its end on a runtime of one thread whose time is paused.

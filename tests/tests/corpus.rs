@@ -1,5 +1,12 @@
-//! The corpora of the fuzz targets that read journals and plans: what the fuzzer once found stays fixed. See docs/fuzzing.md.
+//! The corpora of the fuzz targets that read journals, plans and the answers of ECS: what the fuzzer once found stays fixed. See docs/fuzzing.md.
 
+#[cfg(feature = "aws")]
+use aws_config::SdkConfig;
+
+#[cfg(feature = "aws")]
+#[path = "../../fuzz/src/targets/ecs_answers.rs"]
+#[expect(unreachable_pub, reason = "public in the fuzz crate")]
+mod ecs_answers;
 #[path = "../../fuzz/src/targets/journal.rs"]
 #[expect(unreachable_pub, reason = "public in the fuzz crate")]
 mod journal;
@@ -18,4 +25,10 @@ fn journals() {
 #[test]
 fn plans() {
     replay::replay("plan", 400, plan::run);
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn answers_of_ecs() {
+    replay::replay("ecs_answers", 40, ecs_answers::run);
 }

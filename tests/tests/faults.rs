@@ -2,19 +2,20 @@
 //! is down stays down for hours, credentials end, a permission is missing where it is needed most, the clock jumps.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
+use rollout_core::context::OpContext;
 use rollout_core::evidence::StuckReason;
+use rollout_core::id::Generation;
 use rollout_core::journal::MemoryJournal;
 use rollout_core::machine::rollout::Outcome;
 use rollout_core::observer::Silent;
 use rollout_core::plan::Draft;
-use rollout_core::port::Clock;
 use rollout_core::time::Timestamp;
 use rollout_sim::endpoint::{Endpoint, InProcess, Upset, WireCall, WireFault};
-use rollout_sim::{Incident, SimCloud, When, World};
+use rollout_sim::{Disturbance, Fault, Incident, Operation, SimCloud, When, World};
+use rollout_tests::clock::{RunnersClock, Skew};
 use rollout_tests::run::{Abort, Entry, drive_by, fresh, storefront};
 use rollout_tests::truth::{self, Claim, SERVICES};
 use rollout_tests::wired::{self, on_virtual_time};
@@ -233,86 +234,130 @@ fn a_change_that_is_never_in_sync_is_taken_back() {
     );
 }
 
-/// The world's clock, which somebody sets at one moment (F-12).
-struct Jumps {
-    inner: Arc<dyn Clock>,
-    /// The wait at which it is set, and by how much.
-    at: u64,
-    by: i64,
-    waits: AtomicU64,
-}
-
-impl Jumps {
-    fn off(&self) -> i64 {
-        if self.waits.load(Ordering::Relaxed) > self.at {
-            self.by
-        } else {
-            0
+/// Whatever happens to the clock of the runner once, at any one of its waits or looks: the release ends truthfully, and not
+/// later than so many hours after that. How the releases end, and how often.
+fn at_each(
+    world: &World,
+    skew: impl Fn(u64) -> Skew,
+    stride: usize,
+    hours: u64,
+) -> BTreeMap<&'static str, u64> {
+    let mut ends = BTreeMap::new();
+    for at in (0..).step_by(stride) {
+        let (world, skew) = (world.clone(), skew(at));
+        let draft = storefront(&world);
+        let cloud = SimCloud::new(world.clone());
+        let clock = Arc::new(RunnersClock::new(cloud.clock(), skew));
+        let (mut machine, journal) = (fresh(draft.clone()), MemoryJournal::new());
+        let ended = drive_by(
+            &cloud,
+            Arc::clone(&clock) as _,
+            &mut machine,
+            &journal,
+            Abort::never(),
+            &Silent,
+        );
+        let after = cloud.world();
+        let ended = Ended {
+            outcome: ended.unwrap_or_else(|error| panic!("{skew:?}: {error:?}")),
+            calls: Vec::new(),
+            changes: after.calls().effects().map(|m| format!("{m:?}")).collect(),
+            took: after.now().since(world.now()),
+            after,
+            records: journal.records(),
+            before: world,
+            draft,
+        };
+        ended.is_true();
+        let most = Duration::from_secs(hours * 3_600);
+        assert!(ended.took < most, "{skew:?}: it took {:?}", ended.took);
+        assert!(
+            truth::migrations(&ended.after) <= 1,
+            "I-19, {skew:?}: {} migrations",
+            truth::migrations(&ended.after)
+        );
+        if !clock.has_struck() {
+            break;
         }
+        *ends.entry(truth::end(&ended.outcome)).or_default() += 1;
     }
-}
-
-fn moved(moment: Timestamp, seconds: i64) -> Timestamp {
-    let millis = i64::try_from(moment.as_millis()).expect("a moment") + seconds * 1_000;
-    Timestamp::from_millis(u64::try_from(millis).expect("after the epoch"))
-}
-
-#[async_trait]
-impl Clock for Jumps {
-    fn now(&self) -> Timestamp {
-        moved(self.inner.now(), self.off())
-    }
-
-    async fn sleep_until(&self, moment: Timestamp) {
-        let moment = moved(moment, -self.off());
-        self.inner.sleep_until(moment).await;
-        self.waits.fetch_add(1, Ordering::Relaxed);
-    }
+    ends
 }
 
 /// F-12: the runner's clock is set forward or back by an hour at any one of its waits, and the release ends truthfully.
 #[test]
 fn a_clock_that_is_set_leads_to_no_lie() {
-    let mut ends = std::collections::BTreeSet::new();
+    let mut ends = BTreeMap::new();
     for by in [3_600, -3_600] {
-        for at in 0..1_000 {
-            let world = rollout_sim::storefront(7);
-            let draft = storefront(&world);
-            let cloud = SimCloud::new(world.clone());
-            let clock = Arc::new(Jumps {
-                inner: cloud.clock(),
-                at,
-                by,
-                waits: AtomicU64::new(0),
-            });
-            let (mut machine, journal) = (fresh(draft.clone()), MemoryJournal::new());
-            let ended = drive_by(
-                &cloud,
-                Arc::clone(&clock) as _,
-                &mut machine,
-                &journal,
-                Abort::never(),
-                &Silent,
-            );
-            let after = cloud.world();
-            let ended = Ended {
-                outcome: ended.unwrap_or_else(|error| panic!("{by} s at {at}: {error:?}")),
-                calls: Vec::new(),
-                changes: after.calls().effects().map(|m| format!("{m:?}")).collect(),
-                took: after.now().since(world.now()),
-                after,
-                records: journal.records(),
-                before: world,
-                draft,
-            };
-            ended.is_true();
-            let hour = Duration::from_secs(3 * 3_600);
-            assert!(ended.took < hour, "{by} s at {at}: it took {:?}", ended.took);
-            ends.insert(format!("{:?}", core::mem::discriminant(&ended.outcome)));
-            if clock.waits.load(Ordering::Relaxed) <= at {
-                break;
-            }
-        }
+        let world = rollout_sim::storefront(7);
+        ends.append(&mut at_each(&world, |at| Skew::Set { at, by }, 1, 3));
     }
     assert!(ends.len() >= 2, "the jumps change nothing: {ends:?}");
+}
+
+/// F-12: the runner's machine sleeps between any two of its steps, for minutes, for hours, or until its tokens are forgotten.
+#[test]
+fn a_runner_that_slept_tells_the_truth_when_it_wakes() {
+    let world = rollout_sim::storefront(7);
+    let stride = if cfg!(debug_assertions) { 11 } else { 1 };
+    for (minutes, hours) in [(3, 2), (3 * 60, 6), (26 * 60, 30)] {
+        let lasts = Duration::from_secs(60 * minutes);
+        let ends = at_each(&world, |at| Skew::Sleeps { at, lasts }, stride, hours);
+        println!("asleep for {minutes} minutes: {ends:?}");
+        assert!(ends.contains_key("released"), "{ends:?}");
+        // What was due has been missed, unless it slept for a short time only.
+        assert_eq!(ends.len() > 1, minutes > 3, "{ends:?}");
+    }
+}
+
+/// F-12 and I-19: the answer to the start of the migration is lost, and the runner sleeps until its token is forgotten.
+#[test]
+fn a_runner_that_slept_for_a_day_starts_no_migration_again() {
+    let mut world = rollout_sim::storefront(7);
+    world.disturb(Fault {
+        environment: None,
+        operation: Operation::StartTask,
+        from: 1,
+        to: 1,
+        what: Disturbance::LostAnswer,
+    });
+    let lasts = Duration::from_secs(26 * 3_600);
+    let stride = if cfg!(debug_assertions) { 11 } else { 1 };
+    let ends = at_each(&world, |at| Skew::Sleeps { at, lasts }, stride, 30);
+    println!("its start unanswered, asleep for a day: {ends:?}");
+}
+
+/// F-17: the figures of a minute still grow for a minute and a half after its end. Whoever asks for them is told nothing before they
+/// have grown, so that an old side that is still asked is not taken for drained (I-24).
+#[test]
+fn figures_that_still_grow_are_not_believed() {
+    let mut world = rollout_sim::storefront(7);
+    world
+        .report_late("production", 60, Duration::from_secs(90))
+        .expect("it is there");
+    let shop = truth::records(&world)
+        .into_iter()
+        .find(|record| record.key.name.as_str().starts_with("shop."))
+        .expect("a record of the storefront");
+    on_virtual_time(async {
+        let wire = InProcess::new(Endpoint::new(SimCloud::new(world)));
+        let ports = wired::ports(&wire);
+        let ctx = OpContext {
+            run: "r-1".parse().expect("a name"),
+            step: "drain".parse().expect("a name"),
+            attempt: 1,
+            generation: Generation(1),
+            deadline: Timestamp::MAX,
+        };
+        let mut told = 0;
+        for _ in 0..60 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let asked = ports.dns.old_traffic(&ctx, &shop.data).await.expect("it answers");
+            if let Some(requests) = asked.requests_per_minute {
+                assert_eq!(requests, 600, "of the minute until {}", asked.at);
+                told += 1;
+            }
+        }
+        assert!(told > 30, "hardly ever told: {told}");
+    });
 }

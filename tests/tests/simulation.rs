@@ -24,6 +24,7 @@ use rollout_core::plan::{Draft, step};
 use rollout_core::probe::Verdict;
 use rollout_core::time::Timestamp;
 use rollout_sim::{Operation, SimCloud, World};
+use rollout_tests::clock::{RunnersClock, Skew};
 use rollout_tests::run::{Abort, Entry, drive_by, fresh};
 use rollout_tests::script::Script;
 use rollout_tests::truth::{self, Claim};
@@ -48,14 +49,8 @@ impl Run {
         let mut machine = fresh(script.draft.clone());
         let journal = MemoryJournal::new();
         let abort = script.abort.map_or(Abort::never(), Abort::at);
-        let ended = drive_by(
-            &cloud,
-            Arc::new(watch.clone()),
-            &mut machine,
-            &journal,
-            abort,
-            &watch,
-        );
+        let clock = RunnersClock::new(Arc::new(watch.clone()), script.sleeps.unwrap_or(Skew::None));
+        let ended = drive_by(&cloud, Arc::new(clock), &mut machine, &journal, abort, &watch);
         let outcome = ended.unwrap_or_else(|error| panic!("the driver stopped: {error:?}"));
         let mut run = Self {
             script,
@@ -92,12 +87,14 @@ impl Run {
                 .collect(),
         };
         let mut found = claim.lies(world, |by| self.script.unfounded(by));
-        let ended_well = match self.script.abort {
-            None => matches!(self.outcome, Outcome::Released { .. }),
-            Some(_) => matches!(
-                self.outcome,
-                Outcome::Released { .. } | Outcome::Aborted { .. } | Outcome::Stuck(_)
-            ),
+        // Whoever slept may find that their time is over, and goes back. Nobody is superseded, and without an abort, which may
+        // come when there is nothing to go back to any more, nobody is stuck.
+        let slept = self.script.sleeps.is_some();
+        let ended_well = match &self.outcome {
+            Outcome::Released { .. } => true,
+            Outcome::RolledBack { .. } | Outcome::Refused { .. } => slept,
+            Outcome::Aborted { .. } | Outcome::Stuck(_) => self.script.abort.is_some(),
+            Outcome::Superseded { .. } => false,
         };
         let quiet =
             self.script.incidents.is_empty() && self.script.faults.is_empty() && self.script.migration == 0;
@@ -292,13 +289,14 @@ impl Tally {
         let script = &run.script;
         assert!(
             run.problems.is_empty(),
-            "{:#?}\n{:?}\nincidents: {:?}\nfaults: {:?}\nabort: {:?}, migration: {}",
+            "{:#?}\n{:?}\nincidents: {:?}\nfaults: {:?}\nabort: {:?}, migration: {}, asleep: {:?}",
             run.problems,
             run.outcome,
             script.incidents,
             script.faults,
             script.abort,
-            script.migration
+            script.migration,
+            script.sleeps
         );
         *self.ends.entry(truth::end(&run.outcome)).or_default() += 1;
         self.seeds += 1;

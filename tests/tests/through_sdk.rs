@@ -12,12 +12,14 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rollout_core::journal::{MemoryJournal, replay};
 use rollout_core::machine::rollout::Outcome;
 use rollout_core::observer::Silent;
 use rollout_sim::SimCloud;
 use rollout_sim::endpoint::{Damage, Endpoint, InProcess, Upset, WireFault};
+use rollout_tests::clock::{RunnersClock, Skew};
 use rollout_tests::run::{Abort, Entry, fresh, storefront};
 use rollout_tests::script::{Dice, Script};
 use rollout_tests::truth::{self, Claim, SERVICES, flaws};
@@ -51,6 +53,22 @@ fn wire_faults(seed: u64) -> Vec<WireFault> {
     faults
 }
 
+/// One seed in three has a runner whose clock is not quite the cloud's: up to 15 s off, and up to 2 s in 1,000 too fast or too
+/// slow. Between two clocks the machines allow for 30 s.
+fn drift(seed: u64) -> Skew {
+    let dice = &mut Dice::new(seed ^ 0x6472_6966_74);
+    let mut within = |most: i64| {
+        let all = u64::try_from(2 * most + 1).expect("positive");
+        i64::try_from(dice.below(all)).expect("small") - most
+    };
+    let (off, per_mille) = (within(15_000), within(2));
+    if dice.once_in(3) {
+        Skew::Drifts { off, per_mille }
+    } else {
+        Skew::None
+    }
+}
+
 struct Run {
     script: Script,
     faults: Vec<WireFault>,
@@ -73,7 +91,8 @@ async fn run(seed: u64) -> Run {
     let mut machine = fresh(script.draft.clone());
     let journal = MemoryJournal::new();
     let abort = script.abort.map_or(Abort::never(), Abort::at);
-    let ended = wired::drive(&wire, &mut machine, &journal, abort, &Silent).await;
+    let clock = Arc::new(RunnersClock::new(wire.clock(), drift(seed)));
+    let ended = wired::drive_by(&wire, clock, &mut machine, &journal, abort, &Silent).await;
     let outcome = ended.unwrap_or_else(|error| panic!("seed {seed}: the driver stopped: {error:?}"));
     // What lands late, lands.
     tokio::time::sleep(Duration::from_secs(120)).await;
@@ -163,14 +182,15 @@ fn check(seed: u64) -> (&'static str, usize, usize) {
     let run = on_virtual_time(run(seed));
     assert!(
         run.problems.is_empty(),
-        "{:#?}\n{:?}\nincidents: {:?}\nwire: {:?}\nabort: {:?}, migration: {}\n\nseed {seed}: ROLLOUT_SEED={seed} \
+        "{:#?}\n{:?}\nincidents: {:?}\nwire: {:?}\nabort: {:?}, migration: {}, clock: {:?}\n\nseed {seed}: ROLLOUT_SEED={seed} \
          cargo test --package rollout-tests --features endpoint --test through_sdk\n",
         run.problems,
         run.outcome,
         run.script.incidents,
         run.faults,
         run.script.abort,
-        run.script.migration
+        run.script.migration,
+        drift(seed)
     );
     if seed.is_multiple_of(8) {
         let again = on_virtual_time(self::run(seed));

@@ -5,14 +5,18 @@
 
 use core::time::Duration;
 
+use pollster::block_on;
+use rollout_core::context::OpContext;
 use rollout_core::evidence::{Cause, Reason, StuckReason};
-use rollout_core::id::{ImageDigest, RepositoryName};
+use rollout_core::id::{Generation, ImageDigest, RepositoryName};
+use rollout_core::image::ImageRef;
 use rollout_core::journal::Body;
 use rollout_core::machine::cutover;
 use rollout_core::machine::rollout::{Event, Outcome, Superseding};
 use rollout_core::plan::{Draft, step};
-use rollout_core::service::ServiceStatus;
-use rollout_sim::{Incident, Operation, When, World};
+use rollout_core::service::{RevisionSpec, ServiceChange, ServiceStatus};
+use rollout_core::time::Timestamp;
+use rollout_sim::{Incident, Operation, SimCloud, When, World};
 use rollout_tests::run::{Finished, run, storefront};
 use rollout_tests::truth::{self, SERVICES, after, before, flaws};
 
@@ -432,5 +436,97 @@ fn every_flaw_is_found() {
         },
     ] {
         assert_eq!(with(incident.clone()).len(), 1, "{incident:?}");
+    }
+}
+
+/// A world in which somebody has deployed this image to a service, on this platform.
+fn deployed(
+    world: World,
+    environment: &str,
+    service: &str,
+    (repository, digest): (&str, &ImageDigest),
+    platform: &serde_json::Value,
+) -> World {
+    let cloud = SimCloud::new(world);
+    let target = cloud.ports(environment, environment).expect("it is there").target;
+    let ctx = OpContext {
+        run: "before".parse().expect("a name"),
+        step: "before".parse().expect("a name"),
+        attempt: 1,
+        generation: Generation(1),
+        deadline: Timestamp::MAX,
+    };
+    let image = ImageRef {
+        repository: repository.parse().expect("a name"),
+        digest: digest.clone(),
+    };
+    let spec = RevisionSpec {
+        template: serde_json::json!({
+            "family": format!("storefront-{service}"),
+            "runtimePlatform": platform,
+            "containerDefinitions": [{ "name": service, "essential": true, "image": "" }],
+        }),
+        images: [(service.parse().expect("a name"), image)].into(),
+    };
+    let (task_definition, _) = block_on(target.ensure_revision(&ctx, &spec)).expect("a good definition");
+    let change = ServiceChange {
+        service: service.parse().expect("a name"),
+        task_definition,
+        assumes: None,
+    };
+    block_on(target.update_service(&ctx, &change)).expect("nobody else deploys");
+    cloud.world()
+}
+
+/// F-21: staging runs on Graviton, production does not, and the image was built for the one only. It is promoted byte for byte,
+/// cannot be pulled, and the release goes back and says why. Where production asks for the same platform, it is released.
+#[test]
+fn an_image_for_another_architecture_goes_back_and_says_so() {
+    let graviton = serde_json::json!({ "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" });
+    for fits in [false, true] {
+        let mut world = world();
+        let of = "storefront/backend";
+        let pushed = world.push_image_for("staging", of, "2.4.0", "on Graviton", &["arm64"]);
+        let image = pushed.expect("it is there");
+        let mut world = deployed(world, "staging", "backend", (of, &image), &graviton);
+        world.pass(secs(3 * 3_600));
+        let (wanted, mut draft) = (before(&world), storefront(&world));
+        if fits {
+            draft.services[0].template["runtimePlatform"] = graviton.clone();
+            draft.tasks[0].template["runtimePlatform"] = graviton.clone();
+        } else {
+            // The migration runs with the same image, and would be the first to say so.
+            draft.tasks.clear();
+        }
+        let finished = run(world, draft);
+        if fits {
+            assert!(
+                matches!(finished.outcome, Outcome::Released { .. }),
+                "{:#?}",
+                finished.outcome
+            );
+            continue;
+        }
+        let why = rolled_back(&finished);
+        assert_eq!(why.cause, Cause::ImagePull, "{why}");
+        let told = told(why);
+        assert!(
+            told.contains("image Manifest does not contain descriptor matching platform 'linux/amd64'"),
+            "{told}"
+        );
+        let world = finished.cloud.world();
+        assert_eq!(flaws(&world, &wanted, &SERVICES), Vec::<String>::new());
+        // The bytes are there all the same, and are what staging proved.
+        assert_eq!(
+            world.image("production", of, "2.4.0").ok(),
+            None,
+            "promoted by digest, not by tag"
+        );
+        assert!(
+            truth::service(&world, "backend")
+                .tasks
+                .iter()
+                .all(|task| task.images.values().all(|shown| *shown != image))
+        );
     }
 }

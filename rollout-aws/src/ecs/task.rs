@@ -29,7 +29,8 @@ const LOGS_MAY_COME_MILLIS: u64 = 60_000;
 
 impl EcsEnvironment {
     /// The same token with the same parameters answers with the same task for 24 hours (Amazon ECS developer guide,
-    /// "Ensuring idempotency"). Sent once all the same: the refusal of a second try would say nothing about the first.
+    /// "Ensuring idempotency"). Sent once all the same: the refusal of a second try would say nothing about the first. And not sent
+    /// at all past the call's deadline: a runner that slept in the middle of it may wake up when its token is forgotten.
     pub(super) async fn start(&self, ctx: &OpContext, spec: &TaskSpec) -> Result<TaskArn, Error> {
         self.guard.check(ctx).await?;
         let (revision, _) = self.ensure(ctx, &spec.revision).await?;
@@ -40,6 +41,13 @@ impl EcsEnvironment {
                 error
             },
         )?;
+        if (self.now)() > ctx.deadline {
+            let text = format!(
+                "task {} was not started: the call's time was over before it was made",
+                spec.name
+            );
+            return Err(Error::new(ErrorKind::TimedOut, RUN_TASK, text).applied(Applied::No));
+        }
         let answer = self
             .client
             .run_task()

@@ -297,6 +297,36 @@ async fn a_service_is_updated_when_what_is_assumed_holds() {
     assert_eq!(aws.bodies("UpdateService").len(), 1);
 }
 
+/// ECS begins nothing where the service goes to the revision already, unless it is told to.
+#[tokio::test]
+async fn what_the_platform_gave_up_is_begun_anew() {
+    let looks = std::sync::atomic::AtomicU32::new(0);
+    let first = move || looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+    let aws = Aws::new(move |operation, _| match operation {
+        "DescribeServices" if first() => ok(service(&[deployment("ecs-svc/2", "PRIMARY", 2, "FAILED")])),
+        "DescribeServices" => ok(service(&[deployment("ecs-svc/3", "PRIMARY", 2, "IN_PROGRESS")])),
+        "UpdateService" => ok(json!({ "service": service(&[
+            deployment("ecs-svc/3", "PRIMARY", 2, "IN_PROGRESS"),
+        ])["services"][0] })),
+        other => panic!("{other}"),
+    });
+    let environment = environment(&aws);
+    let started = environment
+        .update_service(&context(), &change(2, Some("ecs-svc/2")))
+        .await
+        .expect("updated");
+    assert_eq!(started.deployment.as_str(), "ecs-svc/3");
+    let sent = &aws.bodies("UpdateService")[0];
+    assert_eq!(sent["forceNewDeployment"], json!(true));
+    // Said again it is the new one that goes there.
+    let again = environment
+        .update_service(&context(), &change(2, Some("ecs-svc/2")))
+        .await
+        .expect("there");
+    assert_eq!(again.deployment.as_str(), "ecs-svc/3");
+    assert_eq!(aws.bodies("UpdateService").len(), 1);
+}
+
 #[tokio::test]
 async fn a_foreign_primary_is_a_conflict_and_nothing_is_written() {
     let aws = Aws::new(|operation, _| match operation {
@@ -801,6 +831,29 @@ async fn a_task_is_run_with_a_derived_token() {
     );
     assert_eq!(sent[0]["taskDefinition"], json!(definition(7)));
     assert_eq!(sent[0]["cluster"], "prod");
+}
+
+/// A laptop whose lid was closed while the revision was looked up.
+#[tokio::test]
+async fn a_task_is_not_started_past_the_deadline_of_the_call() {
+    let aws = Aws::new(|operation, body| match operation {
+        "DescribeTaskDefinition" => error(400, "ClientException"),
+        "RegisterTaskDefinition" => ok(json!({ "taskDefinition": registered(body, 7) })),
+        "RunTask" => ok(json!({ "tasks": [{ "taskArn": "arn:aws:ecs:eu-central-1:1:task/prod/1" }] })),
+        other => panic!("{other}"),
+    });
+    let mut ctx = context();
+    ctx.deadline = Timestamp::from_millis(1_000);
+    let at = |millis| {
+        let now: Now = Arc::new(move || Timestamp::from_millis(millis));
+        environment(&aws).clock(now)
+    };
+    let late = at(1_001).start_task(&ctx, &one_off()).await;
+    let error = late.expect_err("it is too late");
+    assert_eq!((error.kind, error.applied), (ErrorKind::TimedOut, Applied::No));
+    assert_eq!(aws.bodies("RunTask").len(), 0);
+    at(1_000).start_task(&ctx, &one_off()).await.expect("in time");
+    assert_eq!(aws.bodies("RunTask").len(), 1);
 }
 
 #[tokio::test]

@@ -141,6 +141,14 @@ struct Named {
 #[serde(default)]
 struct Descriptor {
     digest: String,
+    platform: Option<Platform>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Platform {
+    os: String,
+    architecture: String,
 }
 
 impl Manifest {
@@ -167,8 +175,19 @@ impl Registry {
     /// Pushes an image for two platforms, made of nothing but its name and `content`; answers with the index's digest. The
     /// keys of its manifests are in the alphabet's order: a digest depends on it.
     pub(crate) fn push(&mut self, now: Timestamp, repository: &RepositoryName, content: &str) -> ImageDigest {
+        self.push_for(now, repository, content, &["amd64", "arm64"])
+    }
+
+    /// The same for Linux on these architectures only.
+    pub(crate) fn push_for(
+        &mut self,
+        now: Timestamp,
+        repository: &RepositoryName,
+        content: &str,
+        architectures: &[&str],
+    ) -> ImageDigest {
         let held = self.create(now, repository);
-        let platforms = ["amd64", "arm64"].map(|architecture| {
+        let platform = |architecture: &&str| {
             let mut blob = |kind: &str| {
                 let bytes = format!("{repository} {content} {architecture} {kind}");
                 let (digest, size) = (ImageDigest::of(bytes.as_bytes()), bytes.len());
@@ -185,7 +204,8 @@ impl Registry {
             held.put(now, digest.clone(), MANIFEST, bytes);
             let platform = format!(r#"{{"architecture":"{architecture}","os":"linux"}}"#);
             format!(r#"{{"digest":"{digest}","mediaType":"{MANIFEST}","platform":{platform},"size":{size}}}"#)
-        });
+        };
+        let platforms: Vec<String> = architectures.iter().map(platform).collect();
         let platforms = platforms.join(",");
         let bytes = format!(r#"{{"manifests":[{platforms}],"mediaType":"{INDEX}","schemaVersion":2}}"#);
         let digest = ImageDigest::of(bytes.as_bytes());
@@ -211,6 +231,28 @@ impl Registry {
     pub(crate) fn has(&self, repository: &RepositoryName, digest: &ImageDigest) -> bool {
         let held = self.repositories.get(repository);
         held.is_some_and(|r| r.manifests.contains_key(digest))
+    }
+
+    /// Whether an image can run on an operating system and an architecture. An index names the platforms of its images; a single
+    /// image is taken to fit.
+    pub(crate) fn runs_on(
+        &self,
+        repository: &RepositoryName,
+        digest: &ImageDigest,
+        (os, architecture): (&str, &str),
+    ) -> bool {
+        let held = self.repositories.get(repository);
+        let Some(manifest) = held.and_then(|held| held.manifests.get(digest)) else {
+            return false;
+        };
+        let named: Named = serde_json::from_str(&manifest.bytes).unwrap_or_default();
+        let fits = |image: &Descriptor| {
+            image
+                .platform
+                .as_ref()
+                .is_some_and(|platform| platform.os == os && platform.architecture == architecture)
+        };
+        named.manifests.is_empty() || named.manifests.iter().any(fits)
     }
 
     /// A manifest, byte for byte.

@@ -63,6 +63,20 @@ impl Revision {
         self.containers.iter().find(|c| c.essential)
     }
 
+    /// The operating system and the architecture that its tasks run on, as an image index names them: Linux on x86-64 unless it
+    /// says otherwise (Amazon ECS API, "RuntimePlatform").
+    fn platform(&self) -> (&'static str, &'static str) {
+        let asked = &self.content["runtimePlatform"];
+        let windows = asked["operatingSystemFamily"]
+            .as_str()
+            .is_some_and(|family| family.starts_with("WINDOWS"));
+        let arm = asked["cpuArchitecture"] == "ARM64";
+        (
+            if windows { "windows" } else { "linux" },
+            if arm { "arm64" } else { "amd64" },
+        )
+    }
+
     /// The container check that decides the task's health.
     pub(crate) fn check(&self) -> Option<ContainerCheck> {
         self.containers
@@ -230,21 +244,37 @@ impl Environment {
         resolved.collect()
     }
 
-    /// Why a task with these images cannot be pulled, if so: the container and the text after `CannotPullContainerError: `.
+    /// Why a task with these images cannot be pulled, if so: the container and the text after `CannotPullContainerError: `, as it is
+    /// on Fargate.
     pub(crate) fn pull_error(&self, revision: u32, images: &Images) -> Option<(ContainerName, String)> {
-        self.revision_at(revision).containers.iter().find_map(|c| {
+        let content = self.revision_at(revision);
+        let platform = content.platform();
+        content.containers.iter().find_map(|c| {
             let Source::Here(repository, _) = self.source(&c.image) else {
                 return None;
             };
-            let held = images.get(&c.name);
-            if held.is_some_and(|digest| self.registry.has(&repository, digest)) {
-                return None;
-            }
-            let message = format!(
-                "pull image manifest has been retried 1 time(s): failed to resolve ref {}: {}: not found",
-                c.image, c.image
-            );
+            let held = images
+                .get(&c.name)
+                .filter(|digest| self.registry.has(&repository, digest));
+            let message = match held {
+                Some(digest) if self.registry.runs_on(&repository, digest, platform) => return None,
+                Some(_) => no_descriptor(platform),
+                None => format!(
+                    "pull image manifest has been retried 1 time(s): failed to resolve ref {}: {}: not found",
+                    c.image, c.image
+                ),
+            };
             Some((c.name.clone(), message))
         })
     }
+}
+
+/// What Fargate says of an index without an image for its platform. AWS documents no text; people quote this one, with
+/// `linux/amd64` and with `linux/arm64 v8`.
+fn no_descriptor((os, architecture): (&str, &str)) -> String {
+    let variant = if architecture == "arm64" { " v8" } else { "" };
+    format!(
+        "pull image manifest has been retried 7 time(s): image Manifest does not contain descriptor matching platform \
+         '{os}/{architecture}{variant}'"
+    )
 }

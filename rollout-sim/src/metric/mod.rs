@@ -59,6 +59,14 @@ impl Point {
         }
     }
 
+    /// Something that was counted so often.
+    fn counted(count: f64) -> Self {
+        Self {
+            count: count.max(1.0),
+            ..Self::of(count)
+        }
+    }
+
     pub(crate) fn merge(&mut self, other: &Self) {
         self.sum += other.sum;
         self.count += other.count;
@@ -87,6 +95,12 @@ pub(crate) struct Metrics {
     series: Vec<(Metric, VecDeque<(Timestamp, Point)>)>,
     /// What the samples of this minute say so far, by load balancer and target group.
     shares: BTreeMap<String, traffic::Share>,
+    /// How many hundredths of a minute's counts are reported late, and how late, in milliseconds.
+    #[serde(default)]
+    pub(crate) late: Option<(u8, u64)>,
+    /// Counts that are not reported yet: when they will be, of what, and the minute that they belong to.
+    #[serde(default)]
+    unreported: Vec<(Timestamp, Metric, Timestamp, f64)>,
 }
 
 impl Metrics {
@@ -108,6 +122,32 @@ impl Metrics {
                     points.pop_front();
                 }
             }
+        }
+    }
+
+    /// Reports how often something was counted in the minute that a moment is in: all of it, or the rest later, by which the point
+    /// is restated.
+    fn count(&mut self, metric: &Metric, (now, at): (Timestamp, Timestamp), counted: f64) {
+        let late = self.late.map_or(0.0, |(percent, after)| {
+            let late = (counted * f64::from(percent) / 100.0).floor();
+            if late > 0.0 {
+                let due = crate::kernel::plus(now, after);
+                self.unreported.push((due, metric.clone(), at, late));
+            }
+            late
+        });
+        self.add(metric, at, Point::counted(counted - late));
+    }
+
+    /// What was to be reported until now is.
+    fn report(&mut self, now: Timestamp) {
+        let (due, later) = core::mem::take(&mut self.unreported)
+            .into_iter()
+            .partition(|(due, ..)| *due <= now);
+        self.unreported = later;
+        let due: Vec<(Timestamp, Metric, Timestamp, f64)> = due;
+        for (_, metric, at, counted) in due {
+            self.add(&metric, at, Point::counted(counted));
         }
     }
 

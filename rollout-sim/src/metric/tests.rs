@@ -212,3 +212,21 @@ fn a_weight_moves_its_share_of_a_minute() {
     assert_eq!(here, [(600.0_f64 * (2.0 + 4.0 * 0.5) / 6.0).round()]);
     assert_eq!(last(&world, "HTTPCode_ELB_5XX_Count", false, "Sum", 1), [200.0]);
 }
+
+#[test]
+fn counts_that_are_reported_late_restate_their_minute() {
+    let mut world = shop(100);
+    world
+        .report_late("prod", 60, Duration::from_secs(90))
+        .expect("described");
+    world.pass(Duration::from_secs(300));
+    let counts = |world: &World| last(world, "RequestCount", false, "Sum", 3);
+    // The last minute has just ended, the one before it a minute ago.
+    assert_eq!(counts(&world), [600.0, 240.0, 240.0]);
+    assert_eq!(last(&world, "HTTPCode_Target_5XX_Count", true, "Sum", 1), [3.0]);
+    world.pass(Duration::from_secs(40));
+    assert_eq!(counts(&world), [600.0, 600.0, 240.0]);
+    world.pass(Duration::from_secs(20));
+    assert_eq!(counts(&world), [600.0, 240.0, 240.0]);
+    assert_eq!(last(&world, "HealthyHostCount", true, "Average", 1), [2.0]);
+}

@@ -1,6 +1,8 @@
 //! What traffic makes of metrics: a look every ten seconds, and a minute's counts at its end (Elastic Load Balancing user guide,
 //! "CloudWatch metrics for your Application Load Balancer": names, dimensions, and when each is reported).
 
+use core::time::Duration;
+
 use rollout_core::dns::RecordData;
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use super::{MINUTE, Metric, Point};
 use crate::ecs::Environment;
 use crate::elb::{Action, LoadBalancer, Request, TargetState};
 use crate::kernel::{Happening, Kernel, plus};
-use crate::world::World;
+use crate::world::{Unknown, World};
 
 const NAMESPACE: &str = "AWS/ApplicationELB";
 /// How often a look is taken, in milliseconds.
@@ -160,14 +162,7 @@ impl Environment {
             )]
             let count = *count as f64;
             let total = Metric::new(NAMESPACE, "RequestCount", of_balancer(&balancer));
-            self.metrics.add(
-                &total,
-                at,
-                Point {
-                    count: count.max(1.0),
-                    ..Point::of(count)
-                },
-            );
+            self.metrics.count(&total, (now, at), count);
             if count == 0.0 {
                 continue;
             }
@@ -180,14 +175,7 @@ impl Environment {
                 let errors = (count * share.errors / LOOKS).round();
                 if group == "-" {
                     let metric = Metric::new(NAMESPACE, "HTTPCode_ELB_5XX_Count", of_balancer(&balancer));
-                    self.metrics.add(
-                        &metric,
-                        at,
-                        Point {
-                            count: here.max(1.0),
-                            ..Point::of(here)
-                        },
-                    );
+                    self.metrics.count(&metric, (now, at), here);
                     continue;
                 }
                 failed += errors;
@@ -200,14 +188,7 @@ impl Environment {
                     // Codes are reported when there were any.
                     if value > 0.0 || name == "RequestCount" {
                         let metric = Metric::new(NAMESPACE, name, of_group(&balancer, group));
-                        self.metrics.add(
-                            &metric,
-                            at,
-                            Point {
-                                count: value.max(1.0),
-                                ..Point::of(value)
-                            },
-                        );
+                        self.metrics.count(&metric, (now, at), value);
                     }
                 }
                 let metric = Metric::new(NAMESPACE, "TargetResponseTime", of_group(&balancer, group));
@@ -223,20 +204,25 @@ impl Environment {
             }
             if failed > 0.0 {
                 let metric = Metric::new(NAMESPACE, "HTTPCode_Target_5XX_Count", of_balancer(&balancer));
-                self.metrics.add(
-                    &metric,
-                    at,
-                    Point {
-                        count: failed,
-                        ..Point::of(failed)
-                    },
-                );
+                self.metrics.count(&metric, (now, at), failed);
             }
         }
     }
 }
 
 impl World {
+    /// From now on so many hundredths of what a minute's requests and answers are counted to be are reported only so long after
+    /// its end: its points are restated, as CloudWatch restates those of services that report late. Looks are taken every ten
+    /// seconds.
+    ///
+    /// # Errors
+    /// [`Unknown`] when the environment does not exist.
+    pub fn report_late(&mut self, environment: &str, percent: u8, after: Duration) -> Result<(), Unknown> {
+        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        self.env_mut(environment)?.metrics.late = Some((percent.min(100), after));
+        Ok(())
+    }
+
     /// Begins to measure the traffic of every environment.
     #[cfg(feature = "endpoint")]
     pub(crate) fn measure(&mut self) {
@@ -248,6 +234,7 @@ impl World {
     /// The next look at an environment's traffic is due.
     pub(crate) fn measure_traffic(&mut self, index: u16) {
         let now = self.now();
+        self.environments[usize::from(index)].metrics.report(now);
         self.environments[usize::from(index)].look_at_traffic(now);
         if now.as_millis().is_multiple_of(MINUTE) {
             self.settle_health();

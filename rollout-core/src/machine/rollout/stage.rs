@@ -214,7 +214,7 @@ fn may_change_one_more(plan: &RolloutPlan, work: &Work, service: Planned<'_>) ->
 }
 
 /// Checks what is about to be done against the plan's bounds (invariant I-11), whatever led to it.
-fn within_bounds(plan: &RolloutPlan, work: &Work, effects: &[Effect]) -> Result<(), Reason> {
+pub(super) fn within_bounds(plan: &RolloutPlan, work: &Work, effects: &[Effect]) -> Result<(), Reason> {
     let updates = |effect: &Effect| {
         matches!(
             effect.action,

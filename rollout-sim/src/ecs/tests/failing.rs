@@ -201,6 +201,44 @@ fn an_image_that_is_not_in_the_registry_cannot_be_pulled() {
 }
 
 #[test]
+fn an_image_for_another_architecture_cannot_be_pulled() {
+    const NO_DESCRIPTOR: &str = "CannotPullContainerError: pull image manifest has been retried 7 time(s): image Manifest does not \
+                                 contain descriptor matching platform ";
+    let asks = |architecture: &str| serde_json::json!({ "cpuArchitecture": architecture, "operatingSystemFamily": "LINUX" });
+    for (pushed, asked, misses) in [
+        ("arm64", None, Some("'linux/amd64'")),
+        ("arm64", Some("X86_64"), Some("'linux/amd64'")),
+        ("amd64", Some("ARM64"), Some("'linux/arm64 v8'")),
+        ("amd64", None, None),
+        ("arm64", Some("ARM64"), None),
+    ] {
+        let bench = Bench::new(world(6, Start::Ok));
+        let image = bench
+            .cloud
+            .with(|w| w.push_image_for("prod", REPOSITORY, "4", "for one", &[pushed]));
+        image.expect("the environment is there");
+        let mut spec = bench.spec("4");
+        if let Some(asked) = asked {
+            spec.template["runtimePlatform"] = asks(asked);
+        }
+        let started = bench.update_to(bench.ensure(&spec), None).expect("accepted");
+        let seen = bench.until("it is decided", |s| !failures(s).is_empty() || settled(s));
+        match misses {
+            Some(platform) => {
+                let failed = failures(&seen)[0];
+                assert_eq!(failed.reason, format!("{NO_DESCRIPTOR}{platform}"), "{asked:?}");
+                assert_eq!(failed.cause, Some(Cause::ImagePull));
+            }
+            None => assert_eq!(
+                seen.primary().map(|d| &d.id),
+                Some(&started.deployment),
+                "{asked:?}"
+            ),
+        }
+    }
+}
+
+#[test]
 fn a_container_that_uses_too_much_memory_is_killed() {
     let bench = Bench::new(world(7, Start::OutOfMemoryAfter { millis: 900 }));
     bench.update("2").expect("nobody else deploys");
