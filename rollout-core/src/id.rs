@@ -1,9 +1,13 @@
 //! Names and identifiers. Each is its own type, checked where it is parsed, so that a value that exists is well formed.
+//! They are cheap to clone: the text is shared.
 
 use core::fmt;
+use core::marker::PhantomData;
 use core::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// Why a text is not the identifier it was meant to be. `Display` is one fragment that names what would be right.
@@ -19,9 +23,8 @@ pub struct InvalidId {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $valid:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Parses the text.
@@ -30,8 +33,16 @@ macro_rules! text_id {
             /// [`InvalidId`] when it does not have the form that the type's documentation gives.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
                 let text = text.into();
+                if Self::is_valid(&text) { Ok(Self(text.into())) } else { Err(Self::invalid(text)) }
+            }
+
+            fn is_valid(text: &str) -> bool {
                 let valid: fn(&str) -> bool = $valid;
-                if valid(&text) { Ok(Self(text)) } else { Err(InvalidId { given: text, expected: $expected }) }
+                valid(text)
+            }
+
+            const fn invalid(given: String) -> InvalidId {
+                InvalidId { given, expected: $expected }
             }
 
             /// The text.
@@ -50,7 +61,7 @@ macro_rules! text_id {
         impl FromStr for $name {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                Self::new(text)
+                if Self::is_valid(text) { Ok(Self(text.into())) } else { Err(Self::invalid(text.to_owned())) }
             }
         }
 
@@ -63,10 +74,37 @@ macro_rules! text_id {
 
         impl From<$name> for String {
             fn from(id: $name) -> Self {
-                id.0
+                (*id.0).to_owned()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Text(PhantomData))
             }
         }
     };
+}
+
+/// Reads a checked text.
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = InvalidId>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 /// `true` for 1 to `max` characters, each a letter, a digit or one of `extra`.
@@ -74,8 +112,8 @@ fn is_word(text: &str, max: usize, extra: &str) -> bool {
     !text.is_empty()
         && text.len() <= max
         && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || extra.as_bytes().contains(&b))
 }
 
 /// `true` for 1 to `max` printable ASCII characters without blanks.
@@ -200,6 +238,9 @@ text_id!(
 impl StepId {
     /// A step id from any text: what a step id cannot hold becomes `_`, and what is too long is cut.
     pub(crate) fn from_text(text: &str) -> Self {
+        if Self::is_valid(text) {
+            return Self(text.into());
+        }
         let fits = |c: char| {
             if c.is_ascii_alphanumeric() || "-_./*@".contains(c) {
                 c
@@ -208,7 +249,7 @@ impl StepId {
             }
         };
         let text: String = text.chars().map(fits).take(200).collect();
-        Self(if text.is_empty() { "_".to_owned() } else { text })
+        Self(if text.is_empty() { "_".into() } else { text.into() })
     }
 }
 
@@ -216,7 +257,7 @@ impl ImageDigest {
     /// The digest of exactly these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(format!("sha256:{}", hex(&Sha256::digest(bytes))))
+        Self(format!("sha256:{}", hex(&Sha256::digest(bytes))).into())
     }
 
     /// The first twelve hex digits, as people quote it.
@@ -302,12 +343,10 @@ impl fmt::Display for EffectId {
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use core::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 #[cfg(test)]

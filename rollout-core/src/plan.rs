@@ -1,18 +1,24 @@
 //! The plan of a rollout: plain, immutable, checked whole before anything begins (invariant I-1).
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::dns::{RecordData, RecordKey};
 use crate::id::{
-    ContainerName, EnvironmentName, ProbeName, RepositoryName, RunId, ServiceName, StepId, TaskName, ZoneId,
+    ContainerName, EnvironmentName, ProbeName, RepositoryName, RunId, ServiceName, TaskName, ZoneId,
 };
 use crate::machine::{cutover, deployment, gate, promotion, task};
 use crate::probe::Subject;
 use crate::service::Identity;
 use crate::time::millis;
+
+pub mod step;
+
+use step::{Planned, Steps};
 
 /// Everything that a rollout will do, as its author writes it. Check it with [`RolloutPlan::check`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,10 +226,16 @@ pub struct Bounds {
     pub services_at_once: u32,
 }
 
-/// A plan that was checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Draft", into = "Draft")]
-pub struct RolloutPlan(Draft);
+/// A plan that was checked. Cheap to clone: what cannot be changed is shared.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Draft")]
+pub struct RolloutPlan(Arc<Checked>);
+
+#[derive(PartialEq, Eq)]
+struct Checked {
+    draft: Draft,
+    steps: Steps,
+}
 
 /// Everything that is wrong with a draft.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -245,7 +257,8 @@ impl RolloutPlan {
             errors.push("no service may change at once: `services_at_once` must be at least 1".to_owned());
         }
         if errors.is_empty() {
-            Ok(Self(draft))
+            let steps = Steps::of(&draft);
+            Ok(Self(Arc::new(Checked { draft, steps })))
         } else {
             Err(PlanErrors(errors))
         }
@@ -254,14 +267,35 @@ impl RolloutPlan {
     /// The service of this name.
     #[must_use]
     pub fn service(&self, name: &ServiceName) -> Option<&ServicePlan> {
-        self.0.services.iter().find(|service| &service.name == name)
+        self.services.iter().find(|service| &service.name == name)
+    }
+
+    pub(crate) fn steps(&self) -> &Steps {
+        &self.0.steps
+    }
+
+    /// The services with their steps, in the plan's order.
+    pub(crate) fn planned(&self) -> impl Iterator<Item = Planned<'_>> {
+        self.0.steps.with(&self.services)
+    }
+}
+
+impl fmt::Debug for RolloutPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RolloutPlan").field(&self.0.draft).finish()
+    }
+}
+
+impl Serialize for RolloutPlan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.draft.serialize(serializer)
     }
 }
 
 impl core::ops::Deref for RolloutPlan {
     type Target = Draft;
     fn deref(&self) -> &Draft {
-        &self.0
+        &self.0.draft
     }
 }
 
@@ -274,7 +308,7 @@ impl TryFrom<Draft> for RolloutPlan {
 
 impl From<RolloutPlan> for Draft {
     fn from(plan: RolloutPlan) -> Self {
-        plan.0
+        Arc::try_unwrap(plan.0).map_or_else(|shared| shared.draft.clone(), |checked| checked.draft)
     }
 }
 
@@ -402,86 +436,5 @@ fn check_cutovers(draft: &Draft, errors: &mut Vec<String>) {
         if let Err(error) = crate::dns::Marker::key(key) {
             errors.push(format!("record {key}: the marker beside it: {error}"));
         }
-    }
-}
-
-/// The steps of a plan, by name.
-pub mod step {
-    use super::{ContainerName, ProbeName, RecordKey, ServiceName, StepId, TaskName};
-
-    fn named(text: &str) -> StepId {
-        StepId::from_text(text)
-    }
-
-    /// The caller's identity.
-    #[must_use]
-    pub fn identity() -> StepId {
-        named("check/identity")
-    }
-
-    /// The capture of a service's restore point.
-    #[must_use]
-    pub fn capture(service: &ServiceName) -> StepId {
-        named(&format!("check/restore-point/{service}"))
-    }
-
-    /// An alarm probe before the start.
-    #[must_use]
-    pub fn alarm(gate: &StepId, probe: &ProbeName) -> StepId {
-        named(&format!("check/{gate}/{probe}"))
-    }
-
-    /// A record before the start.
-    #[must_use]
-    pub fn record(key: &RecordKey) -> StepId {
-        named(&format!("check/{}", cutover(key)))
-    }
-
-    /// The promotion of an image.
-    #[must_use]
-    pub fn image(service: &ServiceName, container: &ContainerName) -> StepId {
-        named(&format!("image/{service}/{container}"))
-    }
-
-    /// A one-off task.
-    #[must_use]
-    pub fn task(task: &TaskName) -> StepId {
-        named(&format!("task/{task}"))
-    }
-
-    /// A service's deployment.
-    #[must_use]
-    pub fn service(service: &ServiceName) -> StepId {
-        named(&format!("service/{service}"))
-    }
-
-    /// A gate of a service, or of the release.
-    #[must_use]
-    pub fn gate(service: Option<&ServiceName>, gate: &ProbeName) -> StepId {
-        match service {
-            Some(service) => named(&format!("gate/{service}/{gate}")),
-            None => named(&format!("gate/{gate}")),
-        }
-    }
-
-    /// A record's cutover.
-    #[must_use]
-    pub fn cutover(key: &RecordKey) -> StepId {
-        match &key.set_identifier {
-            Some(id) => named(&format!("dns/{}/{}/{id}", key.name.normalised(), key.record_type)),
-            None => named(&format!("dns/{}/{}", key.name.normalised(), key.record_type)),
-        }
-    }
-
-    /// The last look at a service.
-    #[must_use]
-    pub fn confirm(service: &ServiceName) -> StepId {
-        named(&format!("confirm/{service}"))
-    }
-
-    /// The undoing of a step.
-    #[must_use]
-    pub fn unwind(of: &StepId) -> StepId {
-        named(&format!("unwind/{of}"))
     }
 }

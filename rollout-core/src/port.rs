@@ -55,7 +55,7 @@ pub trait Environment: Send + Sync {
     ) -> Result<(TaskDefinitionArn, Ensured), Error>;
 
     /// Makes the service go to a revision, if what the change assumes holds. When the service already goes to that
-    /// revision its present deployment is the answer.
+    /// revision its present deployment is the answer, unless the platform has given that up: then there is a new one.
     async fn update_service(
         &self,
         ctx: &OpContext,
@@ -136,7 +136,8 @@ pub trait Rollback: Send + Sync {
     async fn capture(&self, ctx: &OpContext, service: &ServiceName) -> Result<Captured, Error>;
 
     /// Makes the service go back to a restore point, if `assumes` is the PRIMARY deployment. When the service goes to
-    /// that revision already its present deployment is the answer.
+    /// that revision already its present deployment is the answer, unless the platform has given that up: then there is a
+    /// new one.
     async fn restore(
         &self,
         ctx: &OpContext,

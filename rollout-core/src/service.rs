@@ -140,6 +140,15 @@ pub struct DeploymentObservation {
     pub record: Option<DeploymentRecord>,
 }
 
+impl DeploymentObservation {
+    /// Whether the platform has given it up: it does nothing more for it, and only a new deployment gets the service further
+    /// (Amazon ECS API, "Deployment": `rolloutState` `FAILED`).
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.rollout == RolloutState::Failed
+    }
+}
+
 /// The role of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

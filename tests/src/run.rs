@@ -134,7 +134,7 @@ pub fn run_with(
     Finished {
         cloud: cloud.clone(),
         machine,
-        records: journal.records(),
+        records: journal.into_records(),
         outcome,
     }
 }

@@ -96,7 +96,10 @@ fn flaw_since(world: &World, name: &str, image: &ImageDigest, looked: Option<Tim
             primary.rollout
         ));
     }
-    let lost = looked.map_or(0, |at| lost_since(world, &seen, name, at));
+    let short = seen.running < seen.desired || seen.pending > 0;
+    let lost = looked
+        .filter(|_| short)
+        .map_or(0, |at| lost_since(world, &seen, name, at));
     let whole = seen.running <= seen.desired && seen.running + lost >= seen.desired && seen.desired > 0;
     if !whole || seen.pending > lost {
         return Some(format!(

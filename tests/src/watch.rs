@@ -14,6 +14,7 @@ use rollout_core::machine::{Transitions as _, cutover, deployment, promotion, ta
 use rollout_core::observer::{Notice, Observer};
 use rollout_core::plan::{Draft, step};
 use rollout_core::port::Clock;
+use rollout_core::service::Images;
 use rollout_core::time::Timestamp;
 use rollout_sim::{SimCloud, World};
 
@@ -96,10 +97,8 @@ impl Watch {
         {
             let (old, new) = (&self.old.images[name], &self.new.images[name]);
             let running = world.running("production", name).expect("it is there");
-            let known = running
-                .iter()
-                .filter(|images| images.values().all(|shown| shown == old || shown == new));
-            if known.count() == 0 {
+            let known = |images: &&Images| images.values().all(|shown| shown == old || shown == new);
+            if !running.iter().any(known) {
                 let text = format_args!("nothing of {name} serves; {} tasks of others run", running.len());
                 self.problem(world.now(), text);
             }
@@ -129,12 +128,8 @@ impl Watch {
             of("service/") == Some(false) || of("gate/") == Some(true)
         };
         let under_way = |view: &&StepView| matches!(view.state, StepState::Active { .. });
-        let at_once = machine
-            .progress()
-            .iter()
-            .filter(service_or_gate)
-            .filter(under_way)
-            .count();
+        let progress = machine.progress();
+        let at_once = progress.iter().filter(service_or_gate).filter(under_way).count();
         let bound = self.plan.policy.bounds.services_at_once as usize;
         if at_once > bound {
             self.problem(
@@ -145,7 +140,7 @@ impl Watch {
         if let Action::Deployment(deployment::Effect::UpdateService(change)) = &effect.action {
             for step in self.predecessors(&change.service) {
                 let done = |view: &StepView| view.step == step && view.state == StepState::Done;
-                if !machine.progress().iter().any(done) {
+                if !progress.iter().any(done) {
                     self.problem(
                         at,
                         format_args!("{} begins before {step} is done", change.service),
@@ -156,7 +151,7 @@ impl Watch {
         if self.swaps(effect) {
             let open = self.gates().into_iter().filter(|gate| {
                 let done = |view: &StepView| view.step == *gate && view.state == StepState::Done;
-                !machine.progress().iter().any(done)
+                !progress.iter().any(done)
             });
             for gate in open {
                 self.problem(at, format_args!("I-7: a record moves before {gate} has passed"));
@@ -221,8 +216,11 @@ impl Watch {
 
     /// I-10, on what the zone holds: no name has lost its record, and none of ours points at nothing.
     fn records_lead_somewhere(&self, at: Timestamp) {
-        let world = self.cloud.world();
-        let now: BTreeMap<RecordKey, Record> = truth::records(&world)
+        self.cloud.with(|world| self.records_of(world, at));
+    }
+
+    fn records_of(&self, world: &World, at: Timestamp) {
+        let now: BTreeMap<RecordKey, Record> = truth::records(world)
             .into_iter()
             .map(|record| (record.key.clone(), record))
             .collect();
@@ -236,7 +234,7 @@ impl Watch {
                 .cutovers
                 .iter()
                 .any(|plan| plan.to.same_target(&record.data));
-            if ours && !leads_somewhere(&world, record) {
+            if ours && !leads_somewhere(world, record) {
                 self.problem(
                     at,
                     format_args!("I-10: {key} leads to no healthy target: {}", record.data),

@@ -40,6 +40,16 @@ fn assert_refused(world: World, draft: Draft, cause: Cause, told: &[&str]) {
 }
 
 #[test]
+fn a_service_that_does_not_exist() {
+    let mut world = world();
+    let draft = storefront(&world);
+    let service = "worker".to_owned();
+    happened(&mut world, "production", Incident::ServiceDeleted { service });
+    let told = ["worker", "does not exist", "create it first"];
+    assert_refused(world, draft, Cause::ServiceGone, &told);
+}
+
+#[test]
 fn another_account_region_or_caller() {
     let with = |vary: fn(&mut Draft), told: &[&str]| {
         let world = world();

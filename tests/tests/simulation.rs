@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rollout_core::id::ImageDigest;
-use rollout_core::journal::{Body, MemoryJournal, replay};
-use rollout_core::machine::rollout::{Action, Event, Outcome, Rollout};
+use rollout_core::journal::{Body, MemoryJournal, Replayed, replay};
+use rollout_core::machine::rollout::{Action, Effect, Event, Outcome, Rollout};
 use rollout_core::machine::{cutover, gate};
 use rollout_core::plan::{Draft, step};
 use rollout_core::probe::Verdict;
@@ -33,7 +33,8 @@ use rollout_tests::watch::Watch;
 /// One seed's run.
 struct Run {
     script: Script,
-    cloud: SimCloud,
+    /// The world at the end.
+    world: World,
     machine: Rollout,
     records: Vec<Entry>,
     outcome: Outcome,
@@ -53,9 +54,9 @@ impl Run {
         let outcome = ended.unwrap_or_else(|error| panic!("the driver stopped: {error:?}"));
         let mut run = Self {
             script,
-            cloud,
+            world: cloud.world(),
             machine,
-            records: journal.records(),
+            records: journal.into_records(),
             outcome,
             problems: watch.seen().problems.clone(),
         };
@@ -71,8 +72,8 @@ impl Run {
 
     /// The outcome against the world.
     fn check_truth(&mut self) {
-        let world = self.cloud.world();
-        let (expected, services) = self.script.expects(&self.outcome, &world);
+        let world = &self.world;
+        let (expected, services) = self.script.expects(&self.outcome, world);
         let claim = Claim {
             outcome: &self.outcome,
             journal: &self.records,
@@ -85,7 +86,7 @@ impl Run {
                 .map(|m| format!("{m:?}"))
                 .collect(),
         };
-        let mut found = claim.lies(&world, |by| self.script.unfounded(by));
+        let mut found = claim.lies(world, |by| self.script.unfounded(by));
         // Whoever slept may find that their time is over, and goes back. Nobody is superseded, and without an abort, which may
         // come when there is nothing to go back to any more, nobody is stuck.
         let slept = self.script.sleeps.is_some();
@@ -111,7 +112,7 @@ impl Run {
             return;
         };
         let before = &self.records[..end];
-        let world = self.cloud.world();
+        let world = &self.world;
         let services = plan.services.iter();
         let of_services = services.flat_map(|s| s.gates.iter().map(move |gate| (Some(&s.name), gate)));
         let all = of_services.chain(plan.gates.iter().map(|gate| (None, gate)));
@@ -119,7 +120,7 @@ impl Run {
         for (service, gate) in all {
             let (of, since) = (
                 step::gate(service, &gate.name),
-                changed(&world, self.records[end].at, service.map(|s| s.as_str())),
+                changed(world, self.records[end].at, service.map(|s| s.as_str())),
             );
             for probe in &gate.probes {
                 let passed = |record: &&Entry| match &record.body {
@@ -157,7 +158,7 @@ impl Run {
             };
             let subject = &request.subject;
             let service = subject.service.as_ref().map(|name| name.as_str());
-            if changed(&world, record.at, service).is_none_or(|since| subject.changed_at < since) {
+            if changed(world, record.at, service).is_none_or(|since| subject.changed_at < since) {
                 found.push(format!("I-7: {} judges from before the change", effect.step));
             }
             if service.is_some_and(|name| !subject.images.values().eq([&wanted[name]])) {
@@ -170,27 +171,41 @@ impl Run {
         self.problems.extend(found);
     }
 
-    /// I-17: the whole journal and prefixes of it lead to the machine as it was, however often.
+    /// I-17: the whole journal and prefixes of it lead to the machine as it was, however often: it is replayed at one go, and
+    /// record by record with a look at the machine wherever a prefix ends.
     fn check_replay(&mut self, samples: &[(usize, Rollout)]) {
         let fresh = fresh(self.script.draft.clone());
-        for _ in 0..2 {
-            match replay(fresh.clone(), &self.records) {
-                Ok(again) if again.machine == self.machine && again.closed => {}
-                Ok(_) => self.problem("I-17: the replay is another machine"),
-                Err(diverged) => self.problem(format!("I-17: {diverged}")),
+        match replay(fresh.clone(), &self.records) {
+            Ok(again) => self.check_replayed(&again),
+            Err(diverged) => self.problem(format!("I-17: {diverged}")),
+        }
+        let mut again = Replayed::new(fresh);
+        let (mut events, mut samples) = (0, samples.iter().peekable());
+        let mut found = Vec::new();
+        for record in &self.records {
+            if let Err(diverged) = again.take(record) {
+                found.push(format!("I-17: after {events} events: {diverged}"));
+                break;
+            }
+            events += usize::from(matches!(record.body, Body::Happened { .. }));
+            if let Some((_, machine)) = samples.next_if(|(at, _)| *at == events)
+                && again.machine != *machine
+            {
+                found.push(format!(
+                    "I-17: after {events} events the replay is another machine"
+                ));
             }
         }
-        for (events, machine) in samples {
-            let is_event = |(_, record): &(usize, &Entry)| matches!(record.body, Body::Happened { .. });
-            let last = self.records.iter().enumerate().filter(is_event).nth(events - 1);
-            let end = last.map_or(0, |(at, _)| at + 1);
-            match replay(fresh.clone(), &self.records[..end]) {
-                Ok(again) if again.machine == *machine => {}
-                Ok(_) => self.problem(format!(
-                    "I-17: after {events} events the replay is another machine"
-                )),
-                Err(diverged) => self.problem(format!("I-17: after {events} events: {diverged}")),
-            }
+        if samples.next().is_some() {
+            found.push("I-17: fewer events in the journal than happened".to_owned());
+        }
+        self.problems.extend(found);
+        self.check_replayed(&again);
+    }
+
+    fn check_replayed(&mut self, again: &Replayed<Rollout, Effect>) {
+        if again.machine != self.machine || !again.closed {
+            self.problem("I-17: the replay is another machine");
         }
     }
 }

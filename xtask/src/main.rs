@@ -36,7 +36,7 @@ enum Task {
     Emulator(emulator::Command),
     /// Checks licences, bans, duplicates and sources of every dependency against deny.toml.
     Licences,
-    /// Puts known bugs back and sees that tests catch them. See docs/verification.md.
+    /// Puts bugs in and sees that tests catch them. See docs/verification.md.
     #[command(subcommand)]
     Mutants(mutants::Which),
     /// Runs the storefront release on the simulated cloud: one that is released, then one that is rolled back.

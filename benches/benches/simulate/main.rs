@@ -38,7 +38,7 @@ fn release(mut machine: Rollout, world: World) -> (rollout::Outcome, Duration, R
         observer: &Silent,
     };
     let outcome = block_on(driver.run(&mut machine, stream::empty())).expect("it ends");
-    (outcome, clock.now().since(begun), journal.records())
+    (outcome, clock.now().since(begun), journal.into_records())
 }
 
 fn bench(

@@ -297,6 +297,36 @@ async fn a_service_is_updated_when_what_is_assumed_holds() {
     assert_eq!(aws.bodies("UpdateService").len(), 1);
 }
 
+/// ECS begins nothing where the service goes to the revision already, unless it is told to.
+#[tokio::test]
+async fn what_the_platform_gave_up_is_begun_anew() {
+    let looks = std::sync::atomic::AtomicU32::new(0);
+    let first = move || looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+    let aws = Aws::new(move |operation, _| match operation {
+        "DescribeServices" if first() => ok(service(&[deployment("ecs-svc/2", "PRIMARY", 2, "FAILED")])),
+        "DescribeServices" => ok(service(&[deployment("ecs-svc/3", "PRIMARY", 2, "IN_PROGRESS")])),
+        "UpdateService" => ok(json!({ "service": service(&[
+            deployment("ecs-svc/3", "PRIMARY", 2, "IN_PROGRESS"),
+        ])["services"][0] })),
+        other => panic!("{other}"),
+    });
+    let environment = environment(&aws);
+    let started = environment
+        .update_service(&context(), &change(2, Some("ecs-svc/2")))
+        .await
+        .expect("updated");
+    assert_eq!(started.deployment.as_str(), "ecs-svc/3");
+    let sent = &aws.bodies("UpdateService")[0];
+    assert_eq!(sent["forceNewDeployment"], json!(true));
+    // Said again it is the new one that goes there.
+    let again = environment
+        .update_service(&context(), &change(2, Some("ecs-svc/2")))
+        .await
+        .expect("there");
+    assert_eq!(again.deployment.as_str(), "ecs-svc/3");
+    assert_eq!(aws.bodies("UpdateService").len(), 1);
+}
+
 #[tokio::test]
 async fn a_foreign_primary_is_a_conflict_and_nothing_is_written() {
     let aws = Aws::new(|operation, _| match operation {

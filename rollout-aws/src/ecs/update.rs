@@ -25,9 +25,12 @@ impl EcsEnvironment {
             .filter(|found| found.status() != Some("INACTIVE"))
             .ok_or_else(|| refused(ErrorKind::NotFound, format!("service {service} does not exist")))?;
         let present = primary(&before)?;
-        if let Some(present) = present.as_ref().filter(|present| &present.task_definition == to) {
+        let same = present.as_ref().filter(|present| &present.task_definition == to);
+        if let Some(present) = same.filter(|present| !present.is_given_up()) {
             return Ok(started(present, before.current_service_deployment()));
         }
+        // Without it nothing would begin where the service goes to that revision already (Amazon ECS API, "UpdateService").
+        let force = same.map(|_| true);
         let found = present.as_ref().map(|present| &present.id);
         if assumes.is_some() && assumes != found {
             return Err(conflict(service, assumes, present.as_ref()));
@@ -38,6 +41,7 @@ impl EcsEnvironment {
             .cluster(&self.cluster)
             .service(service.as_str())
             .task_definition(to.as_str())
+            .set_force_new_deployment(force)
             .customize()
             .config_override(aws_sdk_ecs::config::Builder::new().retry_config(once()))
             .send()
@@ -47,7 +51,9 @@ impl EcsEnvironment {
             .service
             .as_ref()
             .and_then(|after| Some((primary(after).ok()??, after)))
-            .filter(|(primary, _)| &primary.task_definition == to)
+            .filter(|(primary, _)| {
+                &primary.task_definition == to && (force.is_none() || Some(&primary.id) != found)
+            })
             .map(|(primary, after)| {
                 // The field may lag behind: the record of the deployment before is not ours.
                 let record = after

@@ -23,6 +23,12 @@ impl<E: Clone, F: Clone> MemoryJournal<E, F> {
         Self::default()
     }
 
+    /// The records, all of them.
+    #[must_use]
+    pub fn into_records(self) -> Vec<Record<E, F>> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A copy of the records so far.
     #[must_use]
     pub fn records(&self) -> Vec<Record<E, F>> {

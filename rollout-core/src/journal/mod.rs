@@ -204,51 +204,71 @@ pub fn replay<M>(
 where
     M: Machine<Event: Clone, Effect: Clone + PartialEq + Debug>,
 {
-    let mut out = Replayed {
-        machine: fresh,
-        open: Vec::new(),
-        unsaid: Vec::new(),
-        last: Timestamp::EPOCH,
-        next_seq: 0,
-        closed: false,
-    };
+    let mut out = Replayed::new(fresh);
     for record in records {
+        out.take(record)?;
+    }
+    Ok(out)
+}
+
+impl<M> Replayed<M, M::Effect>
+where
+    M: Machine<Event: Clone, Effect: Clone + PartialEq + Debug>,
+{
+    /// A machine before its first record.
+    #[must_use]
+    pub const fn new(fresh: M) -> Self {
+        Self {
+            machine: fresh,
+            open: Vec::new(),
+            unsaid: Vec::new(),
+            last: Timestamp::EPOCH,
+            next_seq: 0,
+            closed: false,
+        }
+    }
+
+    /// Replays one more record. [`replay`] is this for each of them.
+    ///
+    /// # Errors
+    /// As [`replay`] says. What was replayed before is then of no use any more.
+    pub fn take(&mut self, record: &Record<M::Event, M::Effect>) -> Result<(), Diverged> {
         let diverged = |why: String| Diverged {
             record: record.seq,
             why,
         };
-        if record.seq != out.next_seq {
-            return Err(diverged(format!("record {} expected", out.next_seq)));
+        if record.seq != self.next_seq {
+            return Err(diverged(format!("record {} expected", self.next_seq)));
         }
-        out.next_seq = out.next_seq.saturating_add(1);
-        out.last = out.last.max(record.at);
+        self.next_seq = self.next_seq.saturating_add(1);
+        self.last = self.last.max(record.at);
         match &record.body {
-            Body::Opened(_) | Body::Closed if out.closed => {
+            Body::Opened(_) | Body::Closed if self.closed => {
                 return Err(diverged("the journal was closed before".into()));
             }
             Body::Opened(_) if record.seq > 0 => return Err(diverged("a second header".into())),
             Body::Opened(_) => {}
-            Body::Closed => out.closed = true,
+            Body::Closed => self.closed = true,
             Body::Issued { effect } => {
-                let Some(place) = out.unsaid.iter().position(|asked| asked == effect) else {
+                let Some(place) = self.unsaid.iter().position(|asked| asked == effect) else {
                     return Err(diverged(format!("the machine does not ask for {effect:?}")));
                 };
-                out.unsaid.remove(place);
-                out.open.push((record.seq, effect.clone()));
+                let said = self.unsaid.remove(place);
+                self.open.push((record.seq, said));
             }
             Body::Happened { of, event } => {
                 if let Some(of) = of {
-                    let Some(place) = out.open.iter().position(|(seq, _)| seq == of) else {
+                    let Some(place) = self.open.iter().position(|(seq, _)| seq == of) else {
                         return Err(diverged(format!("record {of} is no open effect")));
                     };
-                    out.open.remove(place);
+                    self.open.remove(place);
                 }
                 // An event that was refused then is refused now, and changes nothing either time.
-                if let Ok(effects) = out.machine.handle(record.at, event.clone()) {
-                    out.unsaid.extend(effects);
+                if let Ok(effects) = self.machine.handle(record.at, event.clone()) {
+                    self.unsaid.extend(effects);
                 }
             }
         }
+        Ok(())
     }
-    Ok(out)
 }

@@ -11,6 +11,8 @@
 //!   another deployer was there, we yield. Then it is judged like a release. Where nothing had to be written and our
 //!   own change may still be on its way, the end is claimed only after stale reads are over; a change that comes late
 //!   is undone.
+//! - A deployment that the platform has given up before we asked does nothing more, even on the right revision: there a
+//!   new one is asked for.
 //! - A conflict, or a write without an answer, is *reconciled*: looked at before anything is repeated. A repeat comes
 //!   only after stale reads can no longer hide the first write; it is harmless, since a service that goes to the
 //!   revision is left as it is.

@@ -30,6 +30,8 @@ mod table;
 pub mod task;
 #[cfg(test)]
 pub(crate) mod testkit;
+#[cfg(test)]
+mod tests;
 pub mod unwind;
 #[cfg(test)]
 pub(crate) mod world;

@@ -346,14 +346,13 @@ impl World {
         {
             present.failing = true;
         }
+        match luck {
+            Luck::Later => return Event::CallFailed(failed(ErrorKind::Throttled, Applied::No)),
+            Luck::Never => return Event::CallFailed(failed(ErrorKind::PermissionDenied, Applied::No)),
+            Luck::LostBefore => return Event::CallFailed(failed(ErrorKind::TimedOut, Applied::Maybe)),
+            Luck::Good | Luck::LostAfter | Luck::Bad | Luck::Foreign => {}
+        }
         let answer = match effect {
-            _ if luck == Luck::Later => return Event::CallFailed(failed(ErrorKind::Throttled, Applied::No)),
-            _ if luck == Luck::Never => {
-                return Event::CallFailed(failed(ErrorKind::PermissionDenied, Applied::No));
-            }
-            _ if luck == Luck::LostBefore => {
-                return Event::CallFailed(failed(ErrorKind::TimedOut, Applied::Maybe));
-            }
             Effect::EnsureRevision(spec) => {
                 let family = spec
                     .template

@@ -12,7 +12,6 @@ use rollout_core::id::{ImageDigest, ImageTag, RepositoryName};
 use rollout_core::image::{Ensured, ManifestTree};
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use self::blob::Blob;
 use self::store::Upload;
@@ -129,18 +128,39 @@ pub(crate) struct Manifest {
     pub(crate) scan: Option<Scan>,
 }
 
+/// The part of a manifest that names other bytes.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    config: Option<Descriptor>,
+    layers: Vec<Descriptor>,
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Descriptor {
+    digest: String,
+    platform: Option<Platform>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Platform {
+    os: String,
+    architecture: String,
+}
+
 impl Manifest {
-    /// The digests that it names: child manifests, and blobs.
+    /// The digests that it names: child manifests, and blobs. What is no manifest names none.
     pub(crate) fn refers(&self) -> (Vec<ImageDigest>, Vec<ImageDigest>) {
-        let value: Value = serde_json::from_str(&self.bytes).unwrap_or(Value::Null);
-        let digest = |v: &Value| v["digest"].as_str().and_then(|d| ImageDigest::new(d).ok());
-        let list = |key: &str| {
-            let items = value[key].as_array().map_or(&[][..], Vec::as_slice);
-            items.iter().filter_map(digest).collect::<Vec<_>>()
-        };
-        let mut blobs = list("layers");
-        blobs.extend(digest(&value["config"]));
-        (list("manifests"), blobs)
+        let named: Named = serde_json::from_str(&self.bytes).unwrap_or_default();
+        let digest = |named: Descriptor| ImageDigest::new(named.digest).ok();
+        let blobs = named.layers.into_iter().chain(named.config);
+        (
+            named.manifests.into_iter().filter_map(digest).collect(),
+            blobs.filter_map(digest).collect(),
+        )
     }
 }
 
@@ -152,7 +172,8 @@ impl Registry {
             .or_insert_with(|| Repository::new(now))
     }
 
-    /// Pushes an image for two platforms, made of nothing but its name and `content`; answers with the index's digest.
+    /// Pushes an image for two platforms, made of nothing but its name and `content`; answers with the index's digest. The
+    /// keys of its manifests are in the alphabet's order: a digest depends on it.
     pub(crate) fn push(&mut self, now: Timestamp, repository: &RepositoryName, content: &str) -> ImageDigest {
         self.push_for(now, repository, content, &["amd64", "arm64"])
     }
@@ -166,28 +187,27 @@ impl Registry {
         architectures: &[&str],
     ) -> ImageDigest {
         let held = self.create(now, repository);
-        let platforms: Vec<Value> = architectures
-            .iter()
-            .map(|architecture| {
-                let mut blob = |kind: &str| {
-                    let bytes = format!("{repository} {content} {architecture} {kind}");
-                    let digest = ImageDigest::of(bytes.as_bytes());
-                    let size = bytes.len();
-                    held.blobs.insert(digest.clone(), Blob::from(bytes.into_bytes()));
-                    json!({ "digest": digest, "size": size, "mediaType": format!("application/vnd.oci.image.{kind}") })
-                };
-                let (config, layer) = (blob("config.v1+json"), blob("layer.v1.tar+gzip"));
-                let bytes = sorted(
-                    json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] }),
-                );
-                let digest = ImageDigest::of(bytes.as_bytes());
-                let size = bytes.len();
-                held.put(now, digest.clone(), MANIFEST, bytes);
-                json!({ "mediaType": MANIFEST, "digest": digest, "size": size,
-                        "platform": { "architecture": architecture, "os": "linux" } })
-            })
-            .collect();
-        let bytes = sorted(json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": platforms }));
+        let platform = |architecture: &&str| {
+            let mut blob = |kind: &str| {
+                let bytes = format!("{repository} {content} {architecture} {kind}");
+                let (digest, size) = (ImageDigest::of(bytes.as_bytes()), bytes.len());
+                held.blobs.insert(digest.clone(), Blob::from(bytes.into_bytes()));
+                format!(
+                    r#"{{"digest":"{digest}","mediaType":"application/vnd.oci.image.{kind}","size":{size}}}"#
+                )
+            };
+            let (config, layer) = (blob("config.v1+json"), blob("layer.v1.tar+gzip"));
+            let bytes = format!(
+                r#"{{"config":{config},"layers":[{layer}],"mediaType":"{MANIFEST}","schemaVersion":2}}"#
+            );
+            let (digest, size) = (ImageDigest::of(bytes.as_bytes()), bytes.len());
+            held.put(now, digest.clone(), MANIFEST, bytes);
+            let platform = format!(r#"{{"architecture":"{architecture}","os":"linux"}}"#);
+            format!(r#"{{"digest":"{digest}","mediaType":"{MANIFEST}","platform":{platform},"size":{size}}}"#)
+        };
+        let platforms: Vec<String> = architectures.iter().map(platform).collect();
+        let platforms = platforms.join(",");
+        let bytes = format!(r#"{{"manifests":[{platforms}],"mediaType":"{INDEX}","schemaVersion":2}}"#);
         let digest = ImageDigest::of(bytes.as_bytes());
         held.put(now, digest.clone(), INDEX, bytes);
         digest
@@ -225,14 +245,14 @@ impl Registry {
         let Some(manifest) = held.and_then(|held| held.manifests.get(digest)) else {
             return false;
         };
-        let value: Value = serde_json::from_str(&manifest.bytes).unwrap_or(Value::Null);
-        let Some(images) = value["manifests"].as_array() else {
-            return true;
+        let named: Named = serde_json::from_str(&manifest.bytes).unwrap_or_default();
+        let fits = |image: &Descriptor| {
+            image
+                .platform
+                .as_ref()
+                .is_some_and(|platform| platform.os == os && platform.architecture == architecture)
         };
-        images.iter().any(|image| {
-            let platform = &image["platform"];
-            platform["os"] == os && platform["architecture"] == architecture
-        })
+        named.manifests.is_empty() || named.manifests.iter().any(fits)
     }
 
     /// A manifest, byte for byte.
@@ -349,12 +369,6 @@ impl Registry {
     pub(crate) fn repositories(&self) -> impl Iterator<Item = (&RepositoryName, &Repository)> {
         self.repositories.iter()
     }
-}
-
-/// The text of a value, the same whichever order a map of `serde_json` keeps: a digest depends on it.
-fn sorted(mut value: Value) -> String {
-    value.sort_all_objects();
-    value.to_string()
 }
 
 impl Repository {

@@ -7,7 +7,8 @@ use rollout_core::id::{DeploymentId, ServiceName, TaskArn, TaskDefinitionArn};
 use rollout_core::image::Ensured;
 use rollout_core::port::Environment;
 use rollout_core::service::{
-    DeploymentStarted, Identity, RevisionSpec, ServiceChange, ServiceObservation, TaskObservation, TaskSpec,
+    DeploymentStarted, Identity, RevisionSpec, RolloutState, ServiceChange, ServiceObservation,
+    TaskObservation, TaskSpec,
 };
 
 use super::Port;
@@ -55,7 +56,7 @@ pub(super) fn update(
         );
     }
     let primary = env.services[s as usize].primary();
-    if let Some(present) = primary.filter(|d| d.revision == index) {
+    if let Some(present) = primary.filter(|d| d.revision == index && d.rollout != RolloutState::Failed) {
         return Ok(present.started());
     }
     if let Some(assumed) = assumes

@@ -149,6 +149,12 @@ impl ser::Serializer for &mut Canon {
         Ok(())
     }
 
+    fn serialize_u128(self, v: u128) -> Result<(), Unfit> {
+        self.word(v as u64);
+        self.word((v >> 64) as u64);
+        Ok(())
+    }
+
     fn serialize_f32(self, v: f32) -> Result<(), Unfit> {
         self.word(u64::from(v.to_bits()));
         Ok(())

@@ -10,8 +10,9 @@ use rollout_core::image::Ensured;
 use rollout_core::machine::Machine as _;
 use rollout_core::machine::deployment::{Deployment, Effect, Event, Outcome, Target};
 use rollout_core::service::{
-    DeploymentObservation, DeploymentRecord, DeploymentRole, DeploymentStarted, Images, RecordStatus,
-    RestorePoint, RolloutState, RunningTask, ServiceObservation, ServiceStatus, StoppedTask, Strategy,
+    Captured, DeploymentObservation, DeploymentRecord, DeploymentRole, DeploymentStarted, Images,
+    RecordStatus, RestorePoint, RolloutState, RunningTask, ServiceObservation, ServiceStatus, StoppedTask,
+    Strategy,
 };
 use rollout_core::time::Timestamp;
 use serde::Serialize;
@@ -23,17 +24,44 @@ use super::{failure, secs};
 /// How long a read may lag behind, and a lost write may still take effect.
 pub const STALE: Duration = secs(10);
 
+/// The revision that was there before.
+pub const BEFORE: u8 = 1;
+
+/// The revision that someone else deploys.
+const THEIRS: u8 = 9;
+
 /// Whose a deployment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum By {
     /// It was there before.
     Before,
-    /// Ours.
-    Us,
+    /// Of the runner with this number.
+    Us(u8),
     /// The platform's own way back.
     Platform,
     /// Someone else's.
     Other,
+}
+
+/// Who deploys what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Deployer {
+    /// The runner's number.
+    pub number: u8,
+    /// The revision that it brings.
+    pub revision: u8,
+}
+
+/// The runner of searches with only one.
+pub const US: Deployer = Deployer {
+    number: 0,
+    revision: 2,
+};
+
+impl Deployer {
+    const fn bit(self) -> u8 {
+        1 << self.number
+    }
 }
 
 /// How far a deployment is.
@@ -52,8 +80,8 @@ pub enum Far {
 pub enum Told {
     /// Nothing: it was not.
     No,
-    /// In a record.
-    Record,
+    /// In a record, with the revision that it went back to.
+    Record(u8),
     /// In words.
     Words,
 }
@@ -65,7 +93,7 @@ pub struct Dep {
     pub id: u8,
     /// Whose.
     pub by: By,
-    /// The revision: `1` was there before, `2` is the release's, `9` is someone else's.
+    /// The revision: [`BEFORE`], one of a release, or someone else's.
     pub revision: u8,
     created: Timestamp,
     /// How far.
@@ -85,6 +113,7 @@ pub struct Service {
 /// A write whose answer was lost and that may still take effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Late {
+    by: Deployer,
     revision: u8,
     until: Timestamp,
 }
@@ -108,12 +137,10 @@ pub struct EcsWorld {
     pub foreign: bool,
     /// Whether the platform went back by itself.
     pub platform: bool,
-    /// Whether a write of ours took effect.
-    pub written: bool,
-    /// Whether a write may be over another's that came right before it.
-    crossed: bool,
-    /// Deployments of our revision that were PRIMARY and done.
-    proven: Vec<u8>,
+    /// Whether a write of each runner took effect: a bit for each.
+    written: u8,
+    /// Deployments of releases that were PRIMARY and done, with their revisions.
+    proven: Vec<(u8, u8)>,
     next: u8,
 }
 
@@ -138,11 +165,18 @@ pub fn deployment(number: u8) -> DeploymentId {
 /// The images of a revision.
 #[must_use]
 pub fn images_of(revision: u8) -> Images {
-    images(match revision {
-        1 => "old",
+    images(version_of(revision))
+}
+
+/// The version that a revision brings.
+#[must_use]
+pub const fn version_of(revision: u8) -> &'static str {
+    match revision {
+        BEFORE => "old",
         2 => "new",
+        3 => "newer",
         _ => "theirs",
-    })
+    }
 }
 
 /// What the service ran before.
@@ -193,8 +227,7 @@ impl EcsWorld {
             failures,
             foreign: false,
             platform: false,
-            written: false,
-            crossed: false,
+            written: 0,
             proven: vec![],
             next: 2,
         }
@@ -203,7 +236,7 @@ impl EcsWorld {
     /// The same after our write of a revision.
     #[must_use]
     pub fn with_ours(mut self, far: Far) -> Self {
-        self.write(BEGIN, 2, By::Us);
+        self.write(BEGIN, US.revision, By::Us(US.number));
         if let Some(primary) = self.service.deployments.first_mut() {
             primary.far = far;
         }
@@ -215,10 +248,20 @@ impl EcsWorld {
     #[must_use]
     pub fn with_late(mut self) -> Self {
         self.late = Some(Late {
-            revision: 2,
+            by: US,
+            revision: US.revision,
             until: BEGIN.after(STALE),
         });
         self
+    }
+
+    /// The same with so many faults left.
+    #[must_use]
+    pub fn with_faults(&self, faults: u8) -> Self {
+        Self {
+            faults,
+            ..self.clone()
+        }
     }
 
     /// The PRIMARY deployment.
@@ -244,7 +287,7 @@ impl EcsWorld {
         let Some(primary) = self.service.deployments.first() else {
             return;
         };
-        if primary.revision == revision {
+        if primary.revision == revision && primary.far != Far::Failed {
             return;
         }
         let before = self.service.clone();
@@ -316,10 +359,52 @@ impl EcsWorld {
         }
     }
 
+    /// What a look shows, or a stale one where reads may lag now.
+    #[must_use]
+    pub fn looked_at(&self, at: Timestamp, stale: bool) -> Option<ServiceObservation> {
+        if !stale {
+            return Some(self.seen(&self.service, at));
+        }
+        let (was, _) = self.was.as_ref()?;
+        Some(self.seen(was, at))
+    }
+
+    /// What there is to go back to, by a look that may be stale.
+    #[must_use]
+    pub fn captured(&self, at: Timestamp, stale: bool) -> Option<Captured> {
+        let service = match &self.was {
+            Some((was, _)) if stale => was,
+            _ if stale => return None,
+            _ => &self.service,
+        };
+        let nothing = |why: &str, dep: Option<&Dep>| Captured::Nothing {
+            why: why.to_owned(),
+            deployment: dep.map(|dep| deployment(dep.id)),
+        };
+        Some(match service.deployments.first() {
+            None => nothing("the service does not exist", None),
+            Some(dep) => match dep.far {
+                Far::Going => Captured::Busy {
+                    deployment: deployment(dep.id),
+                    text: "under way".to_owned(),
+                },
+                Far::Failed => nothing("its deployment is not COMPLETED", Some(dep)),
+                Far::Done => Captured::Point(RestorePoint {
+                    captured_at: at,
+                    task_definition: revision(dep.revision),
+                    images: images_of(dep.revision),
+                    deployment: deployment(dep.id),
+                    ..point()
+                }),
+            },
+        })
+    }
+
     /// The ways in which a write may be answered.
     fn update(
         &self,
         now: Timestamp,
+        by: Deployer,
         number: u8,
         assumes: Option<&DeploymentId>,
         out: &mut Vec<Reply<Self, Event>>,
@@ -338,8 +423,8 @@ impl EcsWorld {
         }
         let done = |world: &Self| {
             let mut world = world.clone();
-            world.write(now, number, By::Us);
-            world.written = true;
+            world.write(now, number, By::Us(by.number));
+            world.written |= by.bit();
             world
         };
         let written = done(self);
@@ -358,8 +443,7 @@ impl EcsWorld {
             let mut crossed = self.clone();
             crossed.others -= 1;
             crossed.foreign = true;
-            crossed.crossed = true;
-            crossed.write(now, 9, By::Other);
+            crossed.write(now, THEIRS, By::Other);
             let crossed = done(&crossed);
             let event = started(&crossed);
             out.push(Reply::fault(
@@ -372,6 +456,7 @@ impl EcsWorld {
             out.push(Reply::fault("write: done, answer lost", done(&less), lost()));
             out.push(Reply::fault("write: not done, answer lost", less.clone(), lost()));
             let late = Some(Late {
+                by,
                 revision: number,
                 until: now.after(STALE),
             });
@@ -390,14 +475,34 @@ impl EcsWorld {
         }
     }
 
+    /// A change as it is once its port has looked and found what it assumes: it will be made whatever comes in between.
+    #[must_use]
+    pub fn looked(&self, effect: &Effect) -> Option<Effect> {
+        let mut effect = effect.clone();
+        let assumes = match &mut effect {
+            Effect::UpdateService(change) => &mut change.assumes,
+            Effect::Restore { assumes, .. } => assumes,
+            Effect::EnsureRevision(_) | Effect::Observe { .. } => return None,
+        };
+        let assumed = assumes.take()?;
+        let primary = self.primary()?;
+        (deployment(primary.id) == assumed).then_some(effect)
+    }
+
     /// Every way in which a call about the service may be answered.
-    pub fn reply(&self, now: Timestamp, call: &Call<Effect>, out: &mut Vec<Reply<Self, Event>>) {
+    pub fn reply(
+        &self,
+        now: Timestamp,
+        by: Deployer,
+        call: &Call<Effect>,
+        out: &mut Vec<Reply<Self, Event>>,
+    ) {
         // A call carries a hard deadline: past it nothing is sent any more.
         let expired = now.since(call.asked) > STALE;
         match &call.effect {
             Effect::EnsureRevision(_) => {
                 let event = Event::RevisionReady {
-                    task_definition: revision(2),
+                    task_definition: revision(by.revision),
                     ensured: Ensured::Created,
                 };
                 out.push(Reply::fair("revision ready", self.clone(), event));
@@ -413,13 +518,14 @@ impl EcsWorld {
             Effect::UpdateService(change) => {
                 self.update(
                     now,
+                    by,
                     number_of(&change.task_definition),
                     change.assumes.as_ref(),
                     out,
                 );
             }
             Effect::Restore { point, assumes } => {
-                self.update(now, number_of(&point.task_definition), assumes.as_ref(), out);
+                self.update(now, by, number_of(&point.task_definition), assumes.as_ref(), out);
             }
             Effect::Observe { .. } => {
                 let seen = |service| Event::Observed(Box::new(self.seen(service, call.asked)));
@@ -434,21 +540,44 @@ impl EcsWorld {
         }
     }
 
+    /// After the deployment that is under way is done, if one is.
+    #[must_use]
+    pub fn completes(&self, now: Timestamp) -> Option<Self> {
+        let primary = self.primary().filter(|primary| primary.far == Far::Going)?;
+        let mut done = self.clone();
+        done.service.deployments[0].far = Far::Done;
+        done.service
+            .deployments
+            .retain(|dep| dep.id == primary.id || dep.far == Far::Failed);
+        done.changed(now, self.service.clone());
+        if !matches!(primary.revision, BEFORE | THEIRS) {
+            done.proven.push((primary.id, primary.revision));
+        }
+        Some(done)
+    }
+
+    /// The same where nothing goes wrong any more.
+    #[must_use]
+    pub fn healed(&self) -> Self {
+        let service = Service {
+            stops: false,
+            ..self.service.clone()
+        };
+        Self {
+            service,
+            faults: 0,
+            others: 0,
+            failures: 0,
+            ..self.clone()
+        }
+    }
+
     /// What may happen to the service by itself or by others.
     pub fn happen<E>(&self, now: Timestamp, out: &mut Vec<Reply<Self, E>>) {
         let Some(primary) = self.service.deployments.first() else {
             return;
         };
-        if primary.far == Far::Going {
-            let mut done = self.clone();
-            done.service.deployments[0].far = Far::Done;
-            done.service
-                .deployments
-                .retain(|dep| dep.id == primary.id || dep.far == Far::Failed);
-            done.changed(now, self.service.clone());
-            if primary.revision == 2 {
-                done.proven.push(primary.id);
-            }
+        if let Some(done) = self.completes(now) {
             out.push(Reply::silent("the deployment completes", done));
             if let Some(failures) = self.failures.checked_sub(1) {
                 self.fails(now, failures, primary, out);
@@ -457,8 +586,8 @@ impl EcsWorld {
         if let Some(late) = &self.late {
             let mut landed = self.clone();
             landed.late = None;
-            landed.written = true;
-            landed.write(now, late.revision, By::Us);
+            landed.written |= late.by.bit();
+            landed.write(now, late.revision, By::Us(late.by.number));
             out.push(Reply::silent("a lost write lands", landed));
         }
         if let Some(others) = self.others.checked_sub(1) {
@@ -467,7 +596,7 @@ impl EcsWorld {
                 foreign: true,
                 ..self.clone()
             };
-            theirs.write(now, 9, By::Other);
+            theirs.write(now, THEIRS, By::Other);
             out.push(Reply::silent("someone else deploys", theirs));
             let mut gone = Self {
                 others,
@@ -477,6 +606,15 @@ impl EcsWorld {
             gone.service.deployments.clear();
             gone.changed(now, self.service.clone());
             out.push(Reply::silent("someone deletes the service", gone));
+        }
+    }
+
+    /// The revision that the platform takes a deployment back to: what was last done.
+    fn before(&self, primary: &Dep) -> u8 {
+        match self.service.deployments.get(1) {
+            Some(dep) if dep.far == Far::Done => dep.revision,
+            Some(_) | None if primary.revision == BEFORE => US.revision,
+            Some(_) | None => BEFORE,
         }
     }
 
@@ -497,13 +635,13 @@ impl EcsWorld {
             "the platform gives the deployment up",
             failed.clone(),
         ));
+        let to = self.before(primary);
         for (label, told) in [
-            ("the platform goes back, with a record", Told::Record),
+            ("the platform goes back, with a record", Told::Record(to)),
             ("the platform goes back, in words", Told::Words),
         ] {
             let mut back = failed.clone();
             back.service.deployments[0].told = told;
-            let to = if primary.revision == 1 { 2 } else { 1 };
             back.write(now, to, By::Platform);
             back.platform = true;
             back.changed(now, self.service.clone());
@@ -521,11 +659,29 @@ impl EcsWorld {
         }
     }
 
-    /// Whether a write may rest on this assumption: never on a deployment of someone else (I-5, I-6).
+    /// Whether someone but this runner has acted.
+    #[must_use]
+    pub const fn foreign_to(&self, who: Deployer) -> bool {
+        self.foreign || self.written & !who.bit() != 0
+    }
+
+    /// Whether this runner has changed the service, or still may.
+    #[must_use]
+    pub fn touched_by(&self, who: Deployer) -> bool {
+        self.written & who.bit() != 0 || self.late.as_ref().is_some_and(|late| late.by == who)
+    }
+
+    /// Whether a write may rest on this assumption: never on a deployment of someone else (I-5, I-6), unless that is what
+    /// the runner captured before its first change, or runs its own revision: a write of its own may have been lost.
     ///
     /// # Errors
     /// The rule that is broken.
-    pub fn allow(&self, effects: &[Effect]) -> Result<(), String> {
+    pub fn allow<'a>(
+        &self,
+        who: Deployer,
+        captured: Option<&DeploymentId>,
+        effects: impl IntoIterator<Item = &'a Effect>,
+    ) -> Result<(), String> {
         for effect in effects {
             let assumes = match effect {
                 Effect::UpdateService(change) => &change.assumes,
@@ -537,62 +693,91 @@ impl EcsWorld {
             };
             let was = self.was.iter().flat_map(|(was, _)| &was.deployments);
             let mut known = self.service.deployments.iter().chain(was);
-            if known.any(|dep| dep.by == By::Other && deployment(dep.id) == *assumed) {
+            let foreign = |dep: &Dep| match dep.by {
+                By::Other => true,
+                By::Us(number) => number != who.number && dep.revision != who.revision,
+                By::Before | By::Platform => false,
+            };
+            if captured != Some(assumed) && known.any(|dep| foreign(dep) && deployment(dep.id) == *assumed) {
                 return Err(format!("I-6: a write over someone else's deployment {assumed}"));
             }
         }
         Ok(())
     }
 
-    /// Whether the service runs the old release, all of it, and nothing of ours can come any more.
+    /// Whether the service runs a revision, all of it, and nothing of this runner can come any more.
     #[must_use]
-    pub fn is_back(&self) -> bool {
+    pub fn is_back(&self, who: Deployer, to: u8) -> bool {
         let primary = self.primary();
-        primary.is_some_and(|primary| primary.revision == 1 && primary.far == Far::Done)
-            && self.late.as_ref().is_none_or(|late| late.revision == 1)
+        primary.is_some_and(|primary| primary.revision == to && primary.far == Far::Done)
+            && self
+                .late
+                .as_ref()
+                .is_none_or(|late| late.by != who || late.revision == to)
+    }
+
+    /// What is said of the service going back: it runs what it ran before, or someone has come since.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn bears_back(&self, who: Deployer, to: &TaskDefinitionArn) -> Result<(), String> {
+        let to = number_of(to);
+        let was = self.was.as_ref().and_then(|(was, _)| was.deployments.first());
+        let stale = was.is_some_and(|was| was.revision == to && was.far == Far::Done);
+        if self.is_back(who, to) || (self.foreign_to(who) && stale) {
+            Ok(())
+        } else {
+            Err("I-13: it is said to be back, and is not, or may not stay so".to_owned())
+        }
+    }
+
+    /// What is said of the release: it was PRIMARY and done, and still is, but for what a stale read hides.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn bears_release(
+        &self,
+        who: Deployer,
+        of: &DeploymentId,
+        task_definition: &TaskDefinitionArn,
+    ) -> Result<(), String> {
+        let mut proven = self.proven.iter();
+        let proven = proven.any(|(id, number)| deployment(*id) == *of && *number == who.revision);
+        if *task_definition != revision(who.revision) || !proven {
+            return Err(format!("I-12: {of} is claimed and never was PRIMARY and done"));
+        }
+        let now = self
+            .primary()
+            .is_some_and(|primary| deployment(primary.id) == *of);
+        let was = self.was.as_ref().and_then(|(was, _)| was.deployments.first());
+        if now || was.is_some_and(|was| deployment(was.id) == *of) {
+            Ok(())
+        } else {
+            Err(format!("I-12: {of} is claimed and is not PRIMARY"))
+        }
     }
 
     /// What an outcome claims, against the world.
     ///
     /// # Errors
     /// The rule that is broken.
-    pub fn hold(&self, target: &Target, outcome: &Outcome) -> Result<(), String> {
+    pub fn hold(&self, who: Deployer, target: &Target, outcome: &Outcome) -> Result<(), String> {
         match (target, outcome) {
             (
                 Target::Release { .. },
                 Outcome::Deployed {
-                    deployment: of,
+                    deployment,
                     task_definition,
                     ..
                 },
-            ) => {
-                let proven = self.proven.iter().any(|id| deployment(*id) == *of);
-                if *task_definition != revision(2) || !proven {
-                    return Err(format!("I-12: {of} is claimed and never was PRIMARY and done"));
-                }
-                let now = self
-                    .primary()
-                    .is_some_and(|primary| deployment(primary.id) == *of);
-                let was = self.was.as_ref().and_then(|(was, _)| was.deployments.first());
-                if now || was.is_some_and(|was| deployment(was.id) == *of) {
-                    Ok(())
-                } else {
-                    Err(format!("I-12: {of} is claimed and is not PRIMARY"))
-                }
+            ) => self.bears_release(who, deployment, task_definition),
+            (Target::Restore { point, .. }, Outcome::Deployed { .. }) => {
+                self.bears_back(who, &point.task_definition)
             }
-            (Target::Restore { .. }, Outcome::Deployed { .. }) => {
-                let was = self.was.as_ref().and_then(|(was, _)| was.deployments.first());
-                let stale = was.is_some_and(|was| was.revision == 1 && was.far == Far::Done);
-                if self.is_back() || (self.foreign && stale) {
-                    Ok(())
-                } else {
-                    Err("I-13: it is said to be back, and is not, or may not stay so".to_owned())
-                }
-            }
-            (_, Outcome::Superseded { .. }) if !self.foreign && !self.platform => {
+            (_, Outcome::Superseded { .. }) if !self.foreign_to(who) && !self.platform => {
                 Err("I-6: superseded by nobody".to_owned())
             }
-            (_, Outcome::Failed { touched: false, .. }) if self.written || self.late.is_some() => {
+            (_, Outcome::Failed { touched: false, .. }) if self.touched_by(who) => {
                 Err("I-13: it is said not to be touched, and is".to_owned())
             }
             (
@@ -625,20 +810,23 @@ fn listed(dep: &Dep, primary: bool) -> DeploymentObservation {
         pending: u32::from(primary && !done),
         failed: 0,
         created_at: dep.created,
-        record: (dep.told == Told::Record).then(|| DeploymentRecord {
-            arn: "arn:record".parse().expect("valid"),
-            status: RecordStatus::RollbackSuccessful,
-            reason: None,
-            strategy: Strategy::Rolling,
-            stage: None,
-            rolled_back_to: Some(revision(if dep.revision == 1 { 2 } else { 1 })),
-        }),
+        record: match dep.told {
+            Told::No | Told::Words => None,
+            Told::Record(to) => Some(DeploymentRecord {
+                arn: "arn:record".parse().expect("valid"),
+                status: RecordStatus::RollbackSuccessful,
+                reason: None,
+                strategy: Strategy::Rolling,
+                stage: None,
+                rolled_back_to: Some(revision(to)),
+            }),
+        },
     }
 }
 
 impl World<Deployment> for EcsWorld {
     fn answers(&self, now: Timestamp, call: &Call<Effect>, out: &mut Vec<Reply<Self, Event>>) {
-        self.reply(now, call, out);
+        self.reply(now, US, call, out);
     }
 
     fn happenings(&self, now: Timestamp, _: &Deployment, out: &mut Vec<Reply<Self, Event>>) {
@@ -657,9 +845,9 @@ impl World<Deployment> for EcsWorld {
         effects: &[Effect],
         after: &Deployment,
     ) -> Result<(), String> {
-        self.allow(effects)?;
+        self.allow(US, None, effects)?;
         match after.outcome() {
-            Some(outcome) => self.hold(&before.spec().target, &outcome),
+            Some(outcome) => self.hold(US, &before.spec().target, &outcome),
             None => Ok(()),
         }
     }

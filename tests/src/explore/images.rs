@@ -90,6 +90,25 @@ impl ImageWorld {
         })
     }
 
+    /// The same with so many faults left.
+    #[must_use]
+    pub fn with_faults(&self, faults: u8) -> Self {
+        Self {
+            faults,
+            ..self.clone()
+        }
+    }
+
+    /// After a copy has landed whose answer was lost, if one may.
+    #[must_use]
+    pub fn landed(&self) -> Option<Self> {
+        self.landing.then(|| Self {
+            landing: false,
+            held: Held::Whole,
+            ..self.clone()
+        })
+    }
+
     fn other(&self) -> Option<Self> {
         let others = self.others.checked_sub(1)?;
         Some(Self {
@@ -232,13 +251,7 @@ impl World<Promotion> for ImageWorld {
         if machine.is_ready() {
             out.push(Reply::fair("proceed", self.clone(), Event::Proceed));
         }
-        if self.landing {
-            let held = Held::Whole;
-            let landed = Self {
-                landing: false,
-                held,
-                ..self.clone()
-            };
+        if let Some(landed) = self.landed() {
             out.push(Reply::silent("a lost copy lands", landed));
         }
         if let Some(less) = self.other() {

@@ -10,15 +10,19 @@
 //! second versions of crates that are in the tree already.
 
 pub mod canon;
+pub mod runners;
 pub mod search;
 pub mod single;
 
+pub mod back;
 pub mod ecs;
 pub mod gates;
 pub mod images;
+pub mod release;
 pub mod tasks;
 pub mod zone;
 
+pub use runners::{Runners, Shared};
 pub use search::{Counterexample, Model, Move, Order, Report, explore};
 pub use single::{BEGIN, Call, Node, Reply, Single, World};
 

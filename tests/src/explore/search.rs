@@ -7,6 +7,7 @@
 use core::fmt::Write as _;
 use core::hash::{BuildHasherDefault, Hasher};
 use core::time::Duration;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -38,7 +39,7 @@ pub trait Model: Sync {
     fn moves(&self, state: &Self::State, out: &mut Vec<Move<Self::State>>);
 
     /// The name of the end that this state is, if it is one.
-    fn end(&self, state: &Self::State) -> Option<&'static str>;
+    fn end(&self, state: &Self::State) -> Option<Cow<'static, str>>;
 
     /// The state in words, for a counterexample.
     fn describe(&self, state: &Self::State) -> String;
@@ -61,7 +62,7 @@ pub struct Report {
     /// Moves between them.
     pub moves: usize,
     /// Ends by name, with the number of states.
-    pub ends: BTreeMap<&'static str, usize>,
+    pub ends: BTreeMap<Cow<'static, str>, usize>,
     /// Moves by name.
     pub labels: BTreeMap<&'static str, usize>,
     /// Whether no state can be reached from itself: then every run ends, however unfair the world is.
@@ -136,7 +137,7 @@ struct Notes {
     /// A new state, whence it was reached, by which move.
     parents: Vec<(u32, u32, u16)>,
     ended: Vec<u32>,
-    ends: BTreeMap<&'static str, usize>,
+    ends: BTreeMap<Cow<'static, str>, usize>,
     labels: BTreeMap<&'static str, usize>,
     broken: Option<(u32, u16, String)>,
 }
@@ -525,8 +526,8 @@ mod tests {
                 to: Ok(jump),
             }));
         }
-        fn end(&self, state: &u32) -> Option<&'static str> {
-            (*state == 0).then_some("zero")
+        fn end(&self, state: &u32) -> Option<Cow<'static, str>> {
+            (*state == 0).then_some("zero".into())
         }
         fn describe(&self, state: &u32) -> String {
             state.to_string()
@@ -588,8 +589,8 @@ mod tests {
                 out.push(Move { label, fair, to });
             }
         }
-        fn end(&self, state: &u32) -> Option<&'static str> {
-            (*state == 9).then_some("nine")
+        fn end(&self, state: &u32) -> Option<Cow<'static, str>> {
+            (*state == 9).then_some("nine".into())
         }
         fn describe(&self, state: &u32) -> String {
             format!("state {state}")
@@ -635,7 +636,7 @@ mod tests {
         for order in [Order::Breadth, Order::Depth] {
             let report = explore(&diamond, order, 2).expect("nothing breaks");
             assert_eq!((report.states, report.moves, report.longest), (4, 4, 2));
-            assert_eq!(report.ends, BTreeMap::from([("nine", 1)]));
+            assert_eq!(report.ends, BTreeMap::from([("nine".into(), 1)]));
             assert_eq!(report.labels, BTreeMap::from([("fair", 3), ("fault", 1)]));
         }
         let nowhere = Drawn(&[(0, 1, true), (1, 0, true)]);

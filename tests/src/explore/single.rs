@@ -2,10 +2,12 @@
 
 use core::fmt::Debug;
 use core::time::Duration;
+use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use rollout_core::Rejected;
 use rollout_core::error::{Applied, ErrorKind, ErrorRecord};
-use rollout_core::machine::{Disposition, Lifecycle, Machine, Transitions};
+use rollout_core::machine::{Disposition, Effect, Lifecycle, Machine, Transitions};
 use rollout_core::time::Timestamp;
 use serde::Serialize;
 
@@ -96,7 +98,7 @@ impl<W, E> Reply<W, E> {
 
 /// What the search needs of a machine.
 pub trait Subject:
-    Machine<Event: Clone + Debug, Effect: Clone + Debug + Serialize + Send + Sync, Outcome: Debug>
+    Machine<Event: Clone + Debug, Effect: Effect + Clone + Debug + Serialize + Send + Sync, Outcome: Debug>
     + Lifecycle
     + Transitions
     + Clone
@@ -107,8 +109,11 @@ pub trait Subject:
 }
 
 impl<M> Subject for M where
-    M: Machine<Event: Clone + Debug, Effect: Clone + Debug + Serialize + Send + Sync, Outcome: Debug>
-        + Lifecycle
+    M: Machine<
+            Event: Clone + Debug,
+            Effect: Effect + Clone + Debug + Serialize + Send + Sync,
+            Outcome: Debug,
+        > + Lifecycle
         + Transitions
         + Clone
         + Serialize
@@ -141,8 +146,55 @@ pub trait World<M: Subject>: Clone + Debug + Serialize + Send + Sync {
         after: &M,
     ) -> Result<(), String>;
 
+    /// What a healthy platform does next by itself.
+    fn settles(&self, _: Timestamp) -> Option<Self> {
+        None
+    }
+
     /// The name of the end that an outcome is.
     fn end(outcome: &M::Outcome) -> &'static str;
+}
+
+/// How a machine ends from here in a fair world: every answer true and at once, the platform healthy.
+///
+/// # Errors
+/// The rule that is broken on the way, or that it does not end.
+pub fn fairly<M: Subject, W: World<M>>(
+    mut machine: M,
+    mut world: W,
+    mut now: Timestamp,
+    tick: Duration,
+) -> Result<M::Outcome, String> {
+    let mut calls: VecDeque<Call<M::Effect>> = VecDeque::new();
+    let mut next = Some(M::start());
+    for _ in 0..500 {
+        if let Some(outcome) = machine.outcome() {
+            return Ok(outcome);
+        }
+        if let Some(event) = next.take() {
+            let before = machine.clone();
+            let effects = machine
+                .handle(now, event.clone())
+                .map_err(|rejected| rejected.to_string())?;
+            world.judge(now, &before, &event, &effects, &machine)?;
+            calls.extend(effects.into_iter().map(|effect| Call { effect, asked: now }));
+        } else if let Some(call) = calls.pop_front() {
+            let mut replies = Vec::new();
+            world.answers(now, &call, &mut replies);
+            if let Some(reply) = replies.into_iter().find(|reply| reply.fair) {
+                world = reply.world;
+                next = reply.event;
+            }
+        } else if let Some(settled) = world.settles(now) {
+            world = settled;
+        } else if machine.deadline().is_some_and(|deadline| deadline.at <= now) {
+            next = Some(M::elapsed());
+        } else {
+            now = now.after(tick);
+            world.pass(now);
+        }
+    }
+    Err("L-1: it does not end in a fair world".to_owned())
 }
 
 /// A machine, its world, the calls under way.
@@ -357,8 +409,8 @@ impl<M: Subject, W: World<M>> Model for Single<M, W> {
         }
     }
 
-    fn end(&self, node: &Node<M, W>) -> Option<&'static str> {
-        node.machine.outcome().map(|outcome| W::end(&outcome))
+    fn end(&self, node: &Node<M, W>) -> Option<Cow<'static, str>> {
+        node.machine.outcome().map(|outcome| W::end(&outcome).into())
     }
 
     fn describe(&self, node: &Node<M, W>) -> String {

@@ -143,6 +143,47 @@ impl ZoneWorld {
         self
     }
 
+    /// Faults left.
+    #[must_use]
+    pub const fn faults(&self) -> u8 {
+        self.faults
+    }
+
+    /// The same with so many faults left.
+    #[must_use]
+    pub fn with_faults(&self, faults: u8) -> Self {
+        Self {
+            faults,
+            ..self.clone()
+        }
+    }
+
+    /// The same where nothing goes wrong any more.
+    #[must_use]
+    pub fn healed(&self) -> Self {
+        Self {
+            faults: 0,
+            others: 0,
+            ..self.clone()
+        }
+    }
+
+    /// What a reader finds.
+    #[must_use]
+    pub fn snapshot(&self, at: Timestamp) -> Snapshot {
+        Snapshot {
+            at,
+            record: self.pair.record.clone(),
+            marker: self.pair.marker.clone(),
+            ..original()
+        }
+    }
+
+    /// From when on another's change counts.
+    pub const fn open(&mut self, opened: bool) {
+        self.opened |= opened;
+    }
+
     fn spend(&self) -> Option<Self> {
         let faults = self.faults.checked_sub(1)?;
         Some(Self {
@@ -240,12 +281,11 @@ impl ZoneWorld {
 
     fn look(&self, call: &Call<Effect>, out: &mut Vec<Reply<Self, Event>>) {
         let seen = |pair: &Pair| {
-            Event::SnapshotTaken(Box::new(Snapshot {
-                at: call.asked,
-                record: pair.record.clone(),
-                marker: pair.marker.clone(),
-                ..original()
-            }))
+            let world = Self {
+                pair: pair.clone(),
+                ..self.clone()
+            };
+            Event::SnapshotTaken(Box::new(world.snapshot(call.asked)))
         };
         out.push(Reply::fair("read", self.clone(), seen(&self.pair)));
         if let (Some((was, _)), Some(less)) = (&self.was, self.spend()) {
@@ -290,7 +330,8 @@ impl ZoneWorld {
         }
     }
 
-    fn reply(&self, now: Timestamp, call: &Call<Effect>, out: &mut Vec<Reply<Self, Event>>) {
+    /// Every way in which a call about the record may be answered.
+    pub fn reply(&self, now: Timestamp, call: &Call<Effect>, out: &mut Vec<Reply<Self, Event>>) {
         match &call.effect {
             Effect::TakeSnapshot { .. } => self.look(call, out),
             Effect::CheckTarget { .. } => {
@@ -324,12 +365,18 @@ impl ZoneWorld {
         }
     }
 
-    fn happen(&self, now: Timestamp, out: &mut Vec<Reply<Self, Event>>) {
-        if self.pending {
-            let world = Self {
-                pending: false,
-                ..self.clone()
-            };
+    /// After the last change is everywhere, if it is not.
+    #[must_use]
+    pub fn spreads(&self) -> Option<Self> {
+        self.pending.then(|| Self {
+            pending: false,
+            ..self.clone()
+        })
+    }
+
+    /// What may happen to the record by itself or by others.
+    pub fn happen(&self, now: Timestamp, out: &mut Vec<Reply<Self, Event>>) {
+        if let Some(world) = self.spreads() {
             out.push(Reply::silent("the change is everywhere", world));
         }
         if let Some((batch, _)) = &self.late {
@@ -367,8 +414,17 @@ impl ZoneWorld {
         }
     }
 
+    /// Time has passed.
+    pub fn settle(&mut self, now: Timestamp) {
+        self.was.take_if(|(_, until)| now >= *until);
+        self.late.take_if(|(_, until)| now >= *until);
+    }
+
     /// No write rests on what someone else left (I-5), and none took effect after it.
-    fn allow(&self, effects: &[Effect]) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn allow<'a>(&self, effects: impl IntoIterator<Item = &'a Effect>) -> Result<(), String> {
         if self.over {
             return Err("I-5: a write took effect after someone else's change".to_owned());
         }
@@ -414,14 +470,40 @@ impl ZoneWorld {
         Ok(())
     }
 
+    /// It was moved.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn bears_moved(&self) -> Result<(), String> {
+        self.bears("I-12: moved", |data| data.same_target(&new()))
+    }
+
+    /// It is back.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn bears_back(&self) -> Result<(), String> {
+        self.bears("I-13: back", |data| *data == old())
+    }
+
+    /// It was never touched, or is back.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn bears_untouched(&self) -> Result<(), String> {
+        if self.written || self.landing().is_some() {
+            self.bears_back()
+        } else {
+            Ok(())
+        }
+    }
+
     fn hold(&self, goal: &Goal, outcome: &Outcome) -> Result<(), String> {
         match (outcome, goal) {
             (Outcome::Moved { .. }, Goal::Move { to, .. }) => {
                 self.bears("I-12: moved", |data| data.same_target(to))
             }
-            (Outcome::Moved { .. }, Goal::Restore { .. }) | (Outcome::Reverted(_), _) => {
-                self.bears("I-13: back", |data| *data == old())
-            }
+            (Outcome::Moved { .. }, Goal::Restore { .. }) | (Outcome::Reverted(_), _) => self.bears_back(),
             (Outcome::Refused(_), _) if self.written || self.landing().is_some() => {
                 Err("I-1: it is said not to be touched, and is".to_owned())
             }
@@ -446,8 +528,7 @@ impl World<Cutover> for ZoneWorld {
     }
 
     fn pass(&mut self, now: Timestamp) {
-        self.was.take_if(|(_, until)| now >= *until);
-        self.late.take_if(|(_, until)| now >= *until);
+        self.settle(now);
     }
 
     fn judge(

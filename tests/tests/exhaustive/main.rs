@@ -12,18 +12,26 @@ mod cutover;
 mod deployment;
 mod gate;
 mod promotion;
+mod rollout;
 mod task;
+mod unwind;
 
 /// Faults in one run: fewer where the code is not optimised.
 const fn faults(plain: u8, proof: u8) -> u8 {
     if cfg!(debug_assertions) { plain } else { proof }
 }
 
-/// Searches to closure, prints what was found, and holds the ends against those that must be reached.
-fn close(name: &str, model: &impl Model, ends: &[&str]) -> Report {
+/// Searches to closure and prints what was found.
+fn search(name: &str, model: &impl Model) -> Report {
     let report = explore(model, Order::Depth, 2).unwrap_or_else(|broken| panic!("{name}: {broken}"));
     println!("{}", report.line(name));
-    let reached: Vec<&str> = report.ends.keys().copied().collect();
+    report
+}
+
+/// Searches to closure and holds the ends against those that must be reached.
+fn close(name: &str, model: &impl Model, ends: &[&str]) -> Report {
+    let report = search(name, model);
+    let reached: Vec<&str> = report.ends.keys().map(AsRef::as_ref).collect();
     if cfg!(debug_assertions) {
         // With fewer faults not every end is within reach.
         assert!(

@@ -143,10 +143,10 @@ impl Flow<'_> {
         }
     }
 
-    /// Abort: at once when nothing is under way or nothing was written; else when the call under way is over.
+    /// Abort: at once when nothing is under way or nothing was written; else when the call under way is over. On the way
+    /// back the table lets none in.
     fn abort(&self, mut run: Box<Running>) -> Next {
-        let back = matches!(run.phase, Phase::Leg { leg: Leg::Back, .. });
-        if back || matches!(self.spec.goal, Goal::Restore { .. }) {
+        if matches!(self.spec.goal, Goal::Restore { .. }) {
             return stay(run);
         }
         match run.pending {
@@ -305,10 +305,10 @@ impl Flow<'_> {
         Some(Reason::new(Cause::TargetUnhealthy, what).with(check.evidence.iter().cloned()))
     }
 
-    /// Waits until caches have forgotten the old answer.
+    /// Waits until caches have forgotten the old answer. A record that did not exist before has left none.
     fn expire(&self, mut run: Box<Running>) -> Next {
         let until = run.in_sync_at.unwrap_or(self.now).after(run.served);
-        if run.before.record.is_none() || self.now >= until {
+        if self.now >= until {
             return self.expired(run);
         }
         run.phase = Phase::Expiring;

@@ -374,7 +374,7 @@ impl Flow<'_> {
     }
 
     fn verified(&self, mut run: Box<Running>, leg: Leg) -> Next {
-        if run.in_sync_at.is_none() || (run.lost && leg != Leg::RestoreTtl) {
+        if run.lost && leg != Leg::RestoreTtl {
             // An INSYNC after a lost answer may have been another change's; what the servers say now is not.
             run.in_sync_at = Some(self.now);
         }

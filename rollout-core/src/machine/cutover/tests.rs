@@ -15,6 +15,8 @@ use crate::machine::{Machine as _, Transitions as _};
 use crate::time::{Timestamp, Wait};
 
 mod directed;
+mod failing;
+mod guards;
 mod properties;
 mod table;
 mod world;

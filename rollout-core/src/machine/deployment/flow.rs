@@ -8,7 +8,7 @@ use super::{Deployment, Effect, Foreign, Outcome, Target};
 use crate::error::{ErrorRecord, Retry};
 use crate::id::{DeploymentId, TaskDefinitionArn};
 use crate::machine::call::back_off;
-use crate::service::{DeploymentStarted, Images, ServiceChange, ServiceObservation};
+use crate::service::{DeploymentObservation, DeploymentStarted, Images, ServiceChange, ServiceObservation};
 use crate::time::{Timestamp, Wait};
 
 /// The next state and what must be done.
@@ -214,6 +214,10 @@ impl Deployment {
                 work.glimpse = Some(Glimpse::of(text, None, seen));
                 self.look_again(now, work, aim, doubt)
             }
+            Standing::Arrived(found) if given_up_before(&aim, &doubt, &found) => {
+                let primary = Some(found.id);
+                self.writable(now, work, aim, doubt, primary, seen)
+            }
             Standing::Arrived(found) => {
                 let since = self.found_since(&work, &aim, &found.id, found.created_at);
                 let (work, bound) = bind(now, work, aim, found.id, found.created_at, since);
@@ -399,6 +403,13 @@ impl Deployment {
             Target::Restore { point, .. } => point.desired.min(1),
         }
     }
+}
+
+/// Whether the service goes to the right revision by a deployment that the platform gave up before we asked for anything:
+/// one that is there at the first look, or that our write assumes.
+fn given_up_before(aim: &Aim, doubt: &Doubt, found: &DeploymentObservation) -> bool {
+    let earlier = *doubt == Doubt::FirstLook || aim.assumes.as_ref() == Some(&found.id);
+    found.is_given_up() && earlier
 }
 
 /// Ties us to one deployment. From here on we answer for it, so the service counts as touched.

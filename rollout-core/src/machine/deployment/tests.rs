@@ -1,6 +1,7 @@
 //! Tests of the machine. Those of the judge are in `judge/tests.rs`.
 
 pub(super) mod fixture;
+mod guards;
 mod properties;
 mod scripts;
 mod transitions;

@@ -15,15 +15,13 @@ impl Work {
     /// Books every machine that has ended. The first bad end is returned; a stuck one outranks the others.
     pub(super) fn settle(&mut self, plan: &RolloutPlan, now: Timestamp) -> Option<End> {
         let mut end = None;
-        let steps: Vec<StepId> = self.children.keys().cloned().collect();
-        for step in steps {
-            let Some(child) = self.children.remove(&step) else {
-                continue;
-            };
-            match self.booked(plan, &step, child, now) {
-                Booked::Open(child) => {
-                    self.children.insert(step, child);
-                }
+        let ended = self.children.iter();
+        let ended: Vec<(StepId, Ending)> = ended
+            .filter_map(|(step, child)| Some((step.clone(), child.ending()?)))
+            .collect();
+        for (step, ending) in ended {
+            self.children.remove(&step);
+            match self.booked(plan, &step, ending, now) {
                 Booked::Done => self.finished(&step, now, StepState::Done),
                 Booked::Bad(bad) => {
                     let why = bad.text();
@@ -38,40 +36,31 @@ impl Work {
         end
     }
 
-    fn booked(&mut self, plan: &RolloutPlan, step: &StepId, child: Child, now: Timestamp) -> Booked {
-        match child {
-            Child::Image(machine) => match machine.outcome() {
-                None => Booked::Open(Child::Image(machine)),
-                Some(outcome) => self.image_ended(step, outcome),
-            },
-            Child::Task(name, machine) => match machine.outcome() {
-                None => Booked::Open(Child::Task(name, machine)),
-                Some(outcome) => self.task_ended(plan, step, name, outcome),
-            },
-            Child::Service(name, machine) => match machine.outcome() {
-                None => Booked::Open(Child::Service(name, machine)),
-                Some(outcome) => self.service_ended(plan, step, name, outcome),
-            },
-            Child::Gate(machine) => match machine.outcome() {
-                None => Booked::Open(Child::Gate(machine)),
-                Some(gate::Outcome::Passed {
-                    evidence,
-                    would_have_failed,
-                }) => {
-                    self.evidence.extend(evidence);
-                    self.evidence.extend(would_have_failed.iter().map(|probe| {
-                        let detail = format!("dry run: probe {probe} would have failed the gate");
-                        Evidence::new(now, "gate", step.as_str(), detail)
-                    }));
-                    self.gates.insert(step.clone());
-                    Booked::Done
-                }
-                Some(gate::Outcome::Failed(reason)) => Booked::failed(step, reason),
-            },
-            Child::Record(index, machine) => match machine.outcome() {
-                None => Booked::Open(Child::Record(index, machine)),
-                Some(outcome) => self.record_ended(plan, step, index, outcome),
-            },
+    fn booked(&mut self, plan: &RolloutPlan, step: &StepId, ending: Ending, now: Timestamp) -> Booked {
+        match ending {
+            Ending::Image(outcome) => self.image_ended(step, outcome),
+            Ending::Task(name, outcome) => self.task_ended(plan, step, name, outcome),
+            Ending::Service(name, outcome) => self.service_ended(plan, step, name, outcome),
+            Ending::Gate(outcome) => self.gate_ended(step, outcome, now),
+            Ending::Record(index, outcome) => self.record_ended(plan, step, index, outcome),
+        }
+    }
+
+    fn gate_ended(&mut self, step: &StepId, outcome: gate::Outcome, now: Timestamp) -> Booked {
+        match outcome {
+            gate::Outcome::Passed {
+                evidence,
+                would_have_failed,
+            } => {
+                self.evidence.extend(evidence);
+                self.evidence.extend(would_have_failed.iter().map(|probe| {
+                    let detail = format!("dry run: probe {probe} would have failed the gate");
+                    Evidence::new(now, "gate", step.as_str(), detail)
+                }));
+                self.gates.insert(step.clone());
+                Booked::Done
+            }
+            gate::Outcome::Failed(reason) => Booked::failed(step, reason),
         }
     }
 
@@ -225,9 +214,34 @@ impl Work {
     }
 }
 
-/// How a machine stands.
+/// How a machine under way has ended.
+enum Ending {
+    Image(promotion::Outcome),
+    Task(TaskName, task::Outcome),
+    Service(ServiceName, deployment::Outcome),
+    Gate(gate::Outcome),
+    Record(usize, cutover::Outcome),
+}
+
+impl Child {
+    /// `None` while it is under way.
+    fn ending(&self) -> Option<Ending> {
+        match self {
+            Self::Image(machine) => machine.outcome().map(Ending::Image),
+            Self::Task(name, machine) => machine
+                .outcome()
+                .map(|outcome| Ending::Task(name.clone(), outcome)),
+            Self::Service(name, machine) => machine
+                .outcome()
+                .map(|outcome| Ending::Service(name.clone(), outcome)),
+            Self::Gate(machine) => machine.outcome().map(Ending::Gate),
+            Self::Record(index, machine) => machine.outcome().map(|outcome| Ending::Record(*index, outcome)),
+        }
+    }
+}
+
+/// What an end means for the release.
 enum Booked {
-    Open(Child),
     Done,
     Bad(End),
 }

@@ -148,10 +148,21 @@ fn captured_of(
     now: Timestamp,
 ) -> Result<(), Reason> {
     work.looked(&step::capture(&service), now);
-    if let Captured::Busy { deployment, text } = &captured {
-        let seen = Evidence::new(now, "check", service.as_str(), format!("{deployment}: {text}"));
-        let why = format!("{service} is being deployed by someone else; wait until it has ended");
-        return Err(Reason::new(Cause::ForeignDeployment, why).with([seen]));
+    match &captured {
+        Captured::Busy { deployment, text } => {
+            let seen = Evidence::new(now, "check", service.as_str(), format!("{deployment}: {text}"));
+            let why = format!("{service} is being deployed by someone else; wait until it has ended");
+            return Err(Reason::new(Cause::ForeignDeployment, why).with([seen]));
+        }
+        // Without a PRIMARY deployment an update could assume nothing (invariant I-5), and there is nothing to update.
+        Captured::Nothing {
+            why,
+            deployment: None,
+        } => {
+            let why = format!("{service} cannot be deployed: {why}; create it first");
+            return Err(Reason::new(Cause::ServiceGone, why));
+        }
+        Captured::Nothing { .. } | Captured::Point(_) => {}
     }
     work.captured.insert(service, captured);
     Ok(())

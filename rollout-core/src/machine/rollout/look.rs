@@ -83,11 +83,11 @@ impl Work {
 
     /// The steps at which success was not seen when it was last looked for.
     pub(super) fn doubts(&self) -> Vec<&str> {
-        let open = |look: &Look| look.shown.is_none();
-        let unmet = self.looks.iter().filter(|(_, look)| open(look) && look.unmet);
+        // What is shown is not unmet.
+        let unmet = self.looks.iter().filter(|(_, look)| look.unmet);
         let named: Vec<&str> = unmet.map(|(step, _)| step.as_str()).collect();
         if named.is_empty() {
-            let open = self.looks.iter().filter(|(_, look)| open(look));
+            let open = self.looks.iter().filter(|(_, look)| look.shown.is_none());
             return open.map(|(step, _)| step.as_str()).collect();
         }
         named

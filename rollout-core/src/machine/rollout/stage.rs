@@ -7,14 +7,15 @@ use super::check::PROCEED;
 use super::work::{Child, Work};
 use super::{Action, Effect, End, Event, Outcome, State, Superseding};
 use crate::evidence::{Cause, Reason};
-use crate::id::{RepositoryName, ServiceName};
+use crate::id::{RepositoryName, ServiceName, StepId};
 use crate::image::ImageRef;
 use crate::machine::Effect as _;
 use crate::machine::cutover::{self, Cutover, Goal};
 use crate::machine::deployment::{self, Deployment, Target};
 use crate::machine::gate::Gate;
 use crate::machine::task::OneOff;
-use crate::plan::{CutoverPlan, GatePlan, RolloutPlan, ServicePlan, TaskPlan, When, step};
+use crate::plan::step::Planned;
+use crate::plan::{CutoverPlan, GatePlan, RolloutPlan, TaskPlan, When, step};
 use crate::probe::Subject;
 use crate::service::{Captured, Images, RevisionSpec, TaskSpec};
 use crate::time::Timestamp;
@@ -122,16 +123,20 @@ fn change(plan: &RolloutPlan, mut work: Box<Work>, now: Timestamp) -> (State, Ve
 
 /// The tasks of one group, one after the other. `None` when all are done.
 fn tasks(plan: &RolloutPlan, work: &mut Work, when: When, now: Timestamp) -> Option<Vec<Effect>> {
-    let next = plan
+    let (next, step) = plan
         .tasks
         .iter()
-        .find(|task| task.when == when && !work.tasks.contains(&task.name))?;
-    let step = step::task(&next.name);
-    if work.children.contains_key(&step) {
+        .zip(&plan.steps().tasks)
+        .find(|(task, _)| task.when == when && !work.tasks.contains(&task.name))?;
+    if work.children.contains_key(step) {
         return Some(Vec::new());
     }
     let machine = OneOff::new(task_spec(work, next), next.policy.clone());
-    Some(work.begin(step, Child::Task(next.name.clone(), Box::new(machine)), now))
+    Some(work.begin(
+        step.clone(),
+        Child::Task(next.name.clone(), Box::new(machine)),
+        now,
+    ))
 }
 
 fn task_spec(work: &Work, task: &TaskPlan) -> TaskSpec {
@@ -158,33 +163,35 @@ fn task_spec(work: &Work, task: &TaskPlan) -> TaskSpec {
 
 /// Every service whose predecessors are done, and its gates. `None` when all are done.
 fn services(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<Effect>> {
-    let open: Vec<&ServicePlan> = plan
-        .services
-        .iter()
-        .filter(|service| !is_done(work, service))
+    let open: Vec<Planned<'_>> = plan
+        .planned()
+        .filter(|service| !is_done(work, *service))
         .collect();
     if open.is_empty() {
         return None;
     }
     let mut effects = Vec::new();
     for service in open {
-        let predecessors = service.after.iter().filter_map(|name| plan.service(name));
-        if !predecessors.into_iter().all(|before| is_done(work, before)) {
+        let before = |name: &ServiceName| plan.planned().find(|other| other.plan.name == *name);
+        let mut predecessors = service.plan.after.iter().filter_map(before);
+        if !predecessors.all(|before| is_done(work, before)) {
             continue;
         }
-        match work.deployed.get(&service.name).cloned() {
+        match work.deployed.get(&service.plan.name) {
             None if may_change_one_more(plan, work, service) => {
                 effects.extend(deploy(plan, work, service, now));
             }
             None => {}
             Some(deployed) => {
-                let images = deployed.serving.images;
-                let subject = Subject {
-                    service: Some(service.name.clone()),
-                    images,
-                    changed_at: deployed.changed_at,
-                };
-                effects.extend(next_gate(work, &service.gates, &subject, now).unwrap_or_default());
+                let next = next_gate(work, &service.plan.gates, service.gates);
+                if let Some((gate, step)) = next.filter(|(_, step)| !work.children.contains_key(*step)) {
+                    let subject = Subject {
+                        service: Some(service.plan.name.clone()),
+                        images: deployed.serving.images.clone(),
+                        changed_at: deployed.changed_at,
+                    };
+                    effects.extend(judge(work, gate, step, subject, now));
+                }
             }
         }
     }
@@ -192,33 +199,35 @@ fn services(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<E
 }
 
 /// The services that are between the old and the new release.
-fn between<'a>(plan: &'a RolloutPlan, work: &'a Work) -> impl Iterator<Item = &'a ServicePlan> {
-    plan.services.iter().filter(|service| {
-        let under_way = work.children.contains_key(&step::service(&service.name));
-        (under_way || work.deployed.contains_key(&service.name)) && !is_done(work, service)
+fn between<'a>(plan: &'a RolloutPlan, work: &'a Work) -> impl Iterator<Item = Planned<'a>> {
+    plan.planned().filter(|service| {
+        let under_way = work.children.contains_key(service.step);
+        (under_way || work.deployed.contains_key(&service.plan.name)) && !is_done(work, *service)
     })
 }
 
-fn may_change_one_more(plan: &RolloutPlan, work: &Work, service: &ServicePlan) -> bool {
+fn may_change_one_more(plan: &RolloutPlan, work: &Work, service: Planned<'_>) -> bool {
     let others = between(plan, work)
-        .filter(|other| other.name != service.name)
+        .filter(|other| other.plan.name != service.plan.name)
         .count();
     u32::try_from(others).is_ok_and(|others| others < plan.policy.bounds.services_at_once)
 }
 
 /// Checks what is about to be done against the plan's bounds (invariant I-11), whatever led to it.
-fn within_bounds(plan: &RolloutPlan, work: &Work, effects: &[Effect]) -> Result<(), Reason> {
+pub(super) fn within_bounds(plan: &RolloutPlan, work: &Work, effects: &[Effect]) -> Result<(), Reason> {
     let updates = |effect: &Effect| {
         matches!(
             effect.action,
             Action::Deployment(deployment::Effect::UpdateService(_))
         )
     };
-    let changing = u32::try_from(between(plan, work).count()).unwrap_or(u32::MAX);
-    let most = plan.policy.bounds.services_at_once;
-    if effects.iter().any(updates) && changing > most {
-        let why = format!("{changing} services would be changing at once; the plan allows {most}");
-        return Err(Reason::new(Cause::OutOfBounds, why));
+    if effects.iter().any(updates) {
+        let changing = u32::try_from(between(plan, work).count()).unwrap_or(u32::MAX);
+        let most = plan.policy.bounds.services_at_once;
+        if changing > most {
+            let why = format!("{changing} services would be changing at once; the plan allows {most}");
+            return Err(Reason::new(Cause::OutOfBounds, why));
+        }
     }
     for effect in effects {
         if let Action::Cutover(cutover::Effect::Apply { batch }) = &effect.action
@@ -233,14 +242,14 @@ fn within_bounds(plan: &RolloutPlan, work: &Work, effects: &[Effect]) -> Result<
     Ok(())
 }
 
-fn is_done(work: &Work, service: &ServicePlan) -> bool {
-    let passed = |gate: &GatePlan| work.gates.contains(&step::gate(Some(&service.name), &gate.name));
-    work.deployed.contains_key(&service.name) && service.gates.iter().all(passed)
+fn is_done(work: &Work, service: Planned<'_>) -> bool {
+    let mut gates = service.gates.iter();
+    work.deployed.contains_key(&service.plan.name) && gates.all(|gate| work.gates.contains(gate))
 }
 
-fn deploy(plan: &RolloutPlan, work: &mut Work, service: &ServicePlan, now: Timestamp) -> Vec<Effect> {
-    let step = step::service(&service.name);
-    if work.children.contains_key(&step) {
+fn deploy(plan: &RolloutPlan, work: &mut Work, planned: Planned<'_>, now: Timestamp) -> Vec<Effect> {
+    let service = planned.plan;
+    if work.children.contains_key(planned.step) {
         return Vec::new();
     }
     let refs: BTreeMap<_, ImageRef> = work.images_of(plan, &service.name).collect();
@@ -264,23 +273,31 @@ fn deploy(plan: &RolloutPlan, work: &mut Work, service: &ServicePlan, now: Times
         images,
     };
     let machine = Deployment::new(spec, service.deployment.clone());
-    work.begin(step, Child::Service(service.name.clone(), Box::new(machine)), now)
+    let child = Child::Service(service.name.clone(), Box::new(machine));
+    work.begin(planned.step.clone(), child, now)
 }
 
-/// The next gate of a list. `None` when all have passed.
-fn next_gate(work: &mut Work, gates: &[GatePlan], subject: &Subject, now: Timestamp) -> Option<Vec<Effect>> {
-    let step_of = |gate: &GatePlan| step::gate(subject.service.as_ref(), &gate.name);
-    let next = gates.iter().find(|gate| !work.gates.contains(&step_of(gate)))?;
-    let step = step_of(next);
-    if work.children.contains_key(&step) {
+/// The next gate of a list, with its step. `None` when all have passed.
+fn next_gate<'a>(
+    work: &Work,
+    gates: &'a [GatePlan],
+    steps: &'a [StepId],
+) -> Option<(&'a GatePlan, &'a StepId)> {
+    let mut named = gates.iter().zip(steps);
+    named.find(|(_, step)| !work.gates.contains(*step))
+}
+
+fn judge(work: &mut Work, gate: &GatePlan, step: &StepId, subject: Subject, now: Timestamp) -> Vec<Effect> {
+    let machine = Gate::new(gate.judge(subject));
+    work.begin(step.clone(), Child::Gate(Box::new(machine)), now)
+}
+
+/// The gates of the release judge the last change of any service. `None` when all have passed.
+fn release_gates(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<Effect>> {
+    let (gate, step) = next_gate(work, &plan.gates, &plan.steps().gates)?;
+    if work.children.contains_key(step) {
         return Some(Vec::new());
     }
-    let machine = Gate::new(next.judge(subject.clone()));
-    Some(work.begin(step, Child::Gate(Box::new(machine)), now))
-}
-
-/// The gates of the release judge the last change of any service.
-fn release_gates(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<Effect>> {
     let changed_at = work
         .deployed
         .values()
@@ -292,19 +309,18 @@ fn release_gates(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<
         images: Images::new(),
         changed_at,
     };
-    next_gate(work, &plan.gates, &subject, now)
+    Some(judge(work, gate, step, subject, now))
 }
 
 /// The records, one after the other. `None` when all have moved.
 fn cutovers(plan: &RolloutPlan, work: &mut Work, now: Timestamp) -> Option<Vec<Effect>> {
     let index = work.records.len();
-    let next = plan.cutovers.get(index)?;
-    let step = step::cutover(&next.key);
-    if work.children.contains_key(&step) {
+    let (next, step) = (plan.cutovers.get(index)?, plan.steps().cutovers.get(index)?);
+    if work.children.contains_key(step) {
         return Some(Vec::new());
     }
     let machine = Cutover::new(cutover_spec(plan, next), next.policy.clone());
-    Some(work.begin(step, Child::Record(index, Box::new(machine)), now))
+    Some(work.begin(step.clone(), Child::Record(index, Box::new(machine)), now))
 }
 
 fn cutover_spec(plan: &RolloutPlan, cutover: &CutoverPlan) -> cutover::Spec {

@@ -7,6 +7,11 @@ use crate::machine::world::{Luck, World, images, plan, record_key, sample, secs}
 use crate::plan::Draft;
 use crate::probe::Verdict;
 
+mod before;
+mod ends;
+mod look;
+mod told;
+
 /// A run against the small world.
 struct Run {
     walk: Walk<Rollout>,
@@ -151,6 +156,26 @@ impl Run {
                 },
             }),
         }
+    }
+
+    /// Runs on, everything going well, until something is so.
+    fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..2_000 {
+            if is_so(self) {
+                return;
+            }
+            if self.flight.is_empty() {
+                let deadline = self.walk.machine.deadline().expect("it has not ended");
+                self.now = self.now.max(deadline.at);
+                self.give(Event::Elapsed);
+            } else {
+                let effect = self.flight.remove(0);
+                self.now = self.now.after(secs(1));
+                let event = self.answer(effect, Luck::Good);
+                self.give(event);
+            }
+        }
+        panic!("it never is so: {:?}", self.walk.machine)
     }
 
     /// Runs to the end. Each step takes a die for which effect is answered and one for how.
@@ -395,15 +420,22 @@ fn two_images_in_one_release_are_refused() {
         let effect = run.flight.remove(0);
         let moved = effect.step.as_str() == "image/frontend/app";
         let step = effect.step.clone();
-        let event = match &effect.action {
-            Action::Promotion(promotion::Effect::ResolveTag { .. }) if moved => Event::Promotion {
+        let resolves = matches!(
+            &effect.action,
+            Action::Promotion(promotion::Effect::ResolveTag { .. })
+        );
+        let observes = matches!(
+            &effect.action,
+            Action::Promotion(promotion::Effect::ObserveSource { .. })
+        );
+        let event = if moved && resolves {
+            Event::Promotion {
                 step,
                 event: promotion::Event::TagResolved(Some(crate::machine::world::digest("other"))),
-            },
-            Action::Promotion(promotion::Effect::ObserveSource { .. }) if moved => {
-                run.answer(effect, Luck::Bad)
             }
-            _ => run.answer(effect, Luck::Good),
+        } else {
+            let luck = if moved && observes { Luck::Bad } else { Luck::Good };
+            run.answer(effect, luck)
         };
         run.give(event);
     }

@@ -15,6 +15,8 @@ use crate::machine::world::{
 };
 use crate::service::{Captured, RevisionSpec, ServiceChange};
 
+mod admission;
+
 const BEGAN: Timestamp = Timestamp::from_millis(1_000_000_000);
 
 fn name(service: &str) -> ServiceName {

@@ -51,6 +51,11 @@ async fn perform(bench: &Bench, ctx: &OpContext, effect: Effect) -> Event {
 /// Deploys tag 2 with the machine, to its end.
 fn deploy(world: World) -> (Bench, Outcome) {
     let bench = Bench::new(world);
+    let outcome = deploy_on(&bench);
+    (bench, outcome)
+}
+
+fn deploy_on(bench: &Bench) -> Outcome {
     let revision = bench.spec("2");
     let images: Images = revision
         .images
@@ -76,7 +81,7 @@ fn deploy(world: World) -> (Bench, Outcome) {
     let mut machine = Deployment::new(spec, policy);
     let clock = bench.cloud.clock();
     let mut events = vec![Event::Start];
-    let outcome = loop {
+    loop {
         let Some(event) = events.pop() else {
             let deadline = machine.deadline().expect("it has not ended");
             block_on(clock.sleep_until(deadline.at));
@@ -85,13 +90,12 @@ fn deploy(world: World) -> (Bench, Outcome) {
         };
         let effects = machine.handle(clock.now(), event).expect("its own answers fit");
         for effect in effects {
-            events.push(block_on(perform(&bench, &ctx("api/deploy", 1), effect)));
+            events.push(block_on(perform(bench, &ctx("api/deploy", 1), effect)));
         }
         if let Some(outcome) = machine.outcome() {
-            break outcome;
+            return outcome;
         }
-    };
-    (bench, outcome)
+    }
 }
 
 /// The service's next deployment meets an incident.
@@ -175,6 +179,35 @@ fn a_platform_that_rolls_back_is_no_success() {
         matches!(failed, Cause::PlatformFailed | Cause::HealthCheckFailed),
         "{outcome:?}"
     );
+}
+
+#[test]
+fn what_the_platform_gave_up_is_begun_anew() {
+    let breaker = Breaker {
+        rollback: false,
+        ..Breaker::default()
+    };
+    let (bench, _) = deploy(world_with(34, Start::Unhealthy, move |s| {
+        s.load_balanced(80).breaker(breaker)
+    }));
+    let clock = bench.cloud.clock();
+    let given_up = loop {
+        let seen = bench.see();
+        let primary = seen.primary().expect("there is one");
+        if primary.is_given_up() {
+            break primary.id.clone();
+        }
+        block_on(clock.sleep_until(clock.now().after(minutes(1))));
+    };
+    // The same revision once more: it fails again, and by a deployment of its own.
+    let Outcome::Failed {
+        deployment: Some(again),
+        ..
+    } = deploy_on(&bench)
+    else {
+        panic!("it is as bad as before");
+    };
+    assert_ne!(again, given_up);
 }
 
 #[test]

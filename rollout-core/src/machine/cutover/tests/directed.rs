@@ -2,19 +2,19 @@
 
 use super::*;
 
-fn old() -> RecordData {
+pub(super) fn old() -> RecordData {
     values(300, "10.0.0.1")
 }
-fn old_low() -> RecordData {
+pub(super) fn old_low() -> RecordData {
     values(60, "10.0.0.1")
 }
-fn new_low() -> RecordData {
+pub(super) fn new_low() -> RecordData {
     values(60, "10.0.0.2")
 }
-fn new() -> RecordData {
+pub(super) fn new() -> RecordData {
     values(300, "10.0.0.2")
 }
-fn seen(hand: &Hand, data: RecordData, marker: Option<Record>) -> Snapshot {
+pub(super) fn seen(hand: &Hand, data: RecordData, marker: Option<Record>) -> Snapshot {
     snap(hand.now, Some(data), marker)
 }
 
@@ -212,7 +212,7 @@ fn a_plan_may_waive_the_check_by_name() {
 }
 
 /// Goes back from where the hand stands, with `data` in the zone under `generation`.
-fn goes_back(hand: &mut Hand, first: &[Effect], data: &RecordData, generation: u64) {
+pub(super) fn goes_back(hand: &mut Hand, first: &[Effect], data: &RecordData, generation: u64) {
     let mut effects = first.to_vec();
     if effects == [look_at(old())] {
         effects = hand.healthy();

@@ -4,6 +4,8 @@ use super::super::tests::fixture::*;
 use super::*;
 use crate::service::{DeploymentRole, RolloutState};
 
+mod edges;
+
 fn bound() -> Bound {
     Bound {
         deployment: id(NEW),
@@ -48,10 +50,10 @@ fn went_back_to_old(when: Timestamp) -> ServiceObservation {
 }
 
 fn rolled_back_to(judgement: &Judgement) -> Option<&str> {
-    match judgement {
-        Judgement::PlatformRolledBack { to, .. } => to.as_ref().map(TaskDefinitionArn::as_str),
-        other => panic!("not rolled back: {other:?}"),
-    }
+    let Judgement::PlatformRolledBack { to, .. } = judgement else {
+        panic!("not rolled back: {judgement:?}")
+    };
+    to.as_ref().map(TaskDefinitionArn::as_str)
 }
 
 #[test]

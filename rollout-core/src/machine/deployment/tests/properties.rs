@@ -213,7 +213,10 @@ fn assert_success(outcome: &Outcome, spec: &super::super::Spec, seen: &ServiceOb
         (RolloutState::Completed | RolloutState::Other(_), Some(record)) => {
             assert_eq!(record.status, RecordStatus::Successful);
         }
-        other => panic!("not done: {other:?}"),
+        other
+        @ (RolloutState::InProgress | RolloutState::Failed | RolloutState::Other(_), Some(_) | None) => {
+            panic!("not done: {other:?}")
+        }
     }
     let counts = [seen.desired, seen.running, primary.desired, primary.running];
     assert!(
@@ -238,7 +241,13 @@ fn assert_may_write(effect: &Effect, spec: &super::super::Spec, told: &Told) {
             &change.assumes
         }
         (Effect::Restore { assumes, .. }, Target::Restore { .. }) => assumes,
-        other => panic!("not an effect of this direction: {other:?}"),
+        other @ (
+            Effect::EnsureRevision(_)
+            | Effect::UpdateService(_)
+            | Effect::Restore { .. }
+            | Effect::Observe { .. },
+            Target::Release { .. } | Target::Restore { .. },
+        ) => panic!("not an effect of this direction: {other:?}"),
     };
     let Some(seen) = &told.last else {
         assert!(
@@ -273,8 +282,10 @@ fn assert_may_write(effect: &Effect, spec: &super::super::Spec, told: &Told) {
                 })
         });
         let words = ours.is_some() && primary.reason.is_some();
+        // Whoever made it wanted what is wanted now, and the platform does nothing more for it.
+        let spent = primary.task_definition == revision(OLD_REVISION) && primary.is_given_up();
         assert!(
-            mine(primary) || primary.id == id(OLD) || failed || words,
+            mine(primary) || primary.id == id(OLD) || failed || words || spent,
             "fights another deployer: {primary:?}"
         );
     }

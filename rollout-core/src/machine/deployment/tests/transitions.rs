@@ -6,14 +6,16 @@ use crate::evidence::Cause;
 use crate::machine::deployment::{Deployment, Effect, Event, EventKind, Outcome, StateKind};
 use crate::machine::testkit::{Visited, Walk, never_visited};
 use crate::machine::{Effect as _, Machine as _, Transitions as _};
-use crate::service::{DeploymentRole, RecordStatus, RolloutState, ServiceChange, ServiceStatus};
+use crate::service::{
+    DeploymentRole, RecordStatus, RolloutState, ServiceChange, ServiceObservation, ServiceStatus,
+};
 use crate::time::{Deadline, Timestamp, Wait};
 
-fn observe() -> Vec<Effect> {
+pub(super) fn observe() -> Vec<Effect> {
     vec![Effect::Observe { service: service() }]
 }
 
-fn update(assumes: Option<&str>) -> Vec<Effect> {
+pub(super) fn update(assumes: Option<&str>) -> Vec<Effect> {
     vec![Effect::UpdateService(ServiceChange {
         service: service(),
         task_definition: revision(NEW_REVISION),
@@ -21,56 +23,60 @@ fn update(assumes: Option<&str>) -> Vec<Effect> {
     })]
 }
 
-fn restored(assumes: &str) -> Vec<Effect> {
+pub(super) fn restored(assumes: &str) -> Vec<Effect> {
     vec![Effect::Restore {
         point: point(),
         assumes: Some(id(assumes)),
     }]
 }
 
-fn started() -> Walk<Deployment> {
+pub(super) fn started() -> Walk<Deployment> {
     let mut walk = Walk::new(release());
     walk.give(at(0), Event::Start).unwrap();
     walk
 }
 
 /// `UpdateService` went out at 9 s.
-fn updating() -> Walk<Deployment> {
+pub(super) fn updating() -> Walk<Deployment> {
     let mut walk = started();
     assert_eq!(walk.give(at(9), ready()).unwrap(), update(Some(OLD)));
     walk
 }
 
 /// A restore that has asked for its first look at 100 s.
-fn looking_back() -> Walk<Deployment> {
+pub(super) fn looking_back() -> Walk<Deployment> {
     let mut walk = Walk::new(restore());
     assert_eq!(walk.give(at(100), Event::Start).unwrap(), observe());
     walk
 }
 
-fn failure(walk: &Walk<Deployment>) -> (Cause, bool, String) {
-    match walk.machine.outcome() {
-        Some(Outcome::Failed { reason, touched, .. }) => (reason.cause, touched, reason.text),
-        other => panic!("not failed: {other:?}"),
-    }
+pub(super) fn failure(walk: &Walk<Deployment>) -> (Cause, bool, String) {
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Failed { reason, touched, .. }) = outcome else {
+        panic!("not failed: {outcome:?}")
+    };
+    (reason.cause, touched, reason.text)
 }
 
 fn superseded(walk: &Walk<Deployment>) -> bool {
-    match walk.machine.outcome() {
-        Some(Outcome::Superseded { touched, .. }) => touched,
-        other => panic!("not superseded: {other:?}"),
-    }
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Superseded { touched, .. }) = outcome else {
+        panic!("not superseded: {outcome:?}")
+    };
+    touched
 }
 
-fn deployed(walk: &Walk<Deployment>) -> (String, Timestamp) {
-    match walk.machine.outcome() {
-        Some(Outcome::Deployed {
-            deployment,
-            changed_at,
-            ..
-        }) => (deployment.to_string(), changed_at),
-        other => panic!("not deployed: {other:?}"),
-    }
+pub(super) fn deployed(walk: &Walk<Deployment>) -> (String, Timestamp) {
+    let outcome = walk.machine.outcome();
+    let Some(Outcome::Deployed {
+        deployment,
+        changed_at,
+        ..
+    }) = outcome
+    else {
+        panic!("not deployed: {outcome:?}")
+    };
+    (deployment.to_string(), changed_at)
 }
 
 #[test]
@@ -221,6 +227,44 @@ fn a_write_that_did_not_happen_is_repeated_only_after_stale_reads() {
             assert_eq!(walk.give(at(now + 5), Event::Elapsed).unwrap(), observe());
         }
     }
+}
+
+/// The service goes to the right revision, and the platform has given that up.
+fn given_up(when: Timestamp, deployment: &str, revision: &str) -> ServiceObservation {
+    let mut seen = steady(when, deployment, revision, Timestamp::from_millis(1));
+    seen.deployments[0].rollout = RolloutState::Failed;
+    seen
+}
+
+#[test]
+fn a_restore_of_what_the_platform_gave_up_before_asks_for_a_new_deployment() {
+    let mut walk = Walk::new(restore());
+    walk.give(at(0), Event::Start).unwrap();
+    let seen = given_up(at(1), OLD, OLD_REVISION);
+    let effects = walk.give(at(1), observed(&seen)).unwrap();
+    assert!(
+        matches!(&effects[..], [Effect::Restore { assumes: Some(assumed), .. }] if *assumed == id(OLD)),
+        "{effects:?}"
+    );
+    // Its answer is lost: what was there before is not taken for it, and after stale reads it is said again.
+    walk.give(at(2), Event::CallFailed(later(Applied::Maybe)))
+        .unwrap();
+    assert_eq!(
+        walk.give(at(3), observed(&given_up(at(3), OLD, OLD_REVISION)))
+            .unwrap(),
+        []
+    );
+    walk.give(at(8), Event::Elapsed).unwrap();
+    let effects = walk
+        .give(at(40), observed(&given_up(at(40), OLD, OLD_REVISION)))
+        .unwrap();
+    assert!(matches!(&effects[..], [Effect::Restore { .. }]), "{effects:?}");
+    // The new one is given up, too: that is an answer.
+    walk.give(at(41), updated(NEW, at(41))).unwrap();
+    walk.give(at(50), observed(&given_up(at(50), NEW, OLD_REVISION)))
+        .unwrap();
+    let (cause, touched, _) = failure(&walk);
+    assert_eq!((cause, touched), (Cause::PlatformFailed, true));
 }
 
 #[test]

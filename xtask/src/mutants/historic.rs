@@ -8,16 +8,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Subcommand;
 
 use crate::cargo::{cargo, output, root, run as run_command, target};
 use crate::steps::Steps;
-
-#[derive(Subcommand)]
-pub(crate) enum Which {
-    /// The bugs of history.
-    Historic,
-}
 
 /// A patch, and the test of `rollout-core` that must fail under it.
 const HISTORIC: [(&str, &str); 3] = [
@@ -35,8 +28,7 @@ const HISTORIC: [(&str, &str); 3] = [
     ),
 ];
 
-pub(crate) fn run(which: &Which) -> Result<ExitCode> {
-    let Which::Historic = which;
+pub(super) fn run() -> Result<ExitCode> {
     let root = root()?;
     let mut steps = Steps::default();
     for (patch, test) in HISTORIC {
