@@ -241,13 +241,7 @@ impl Served {
             images.values().any(|image| image["from"] != image["to"])
         });
         changes
-            .map(|service| {
-                service["service"]
-                    .as_str()
-                    .or(service["name"].as_str())
-                    .expect("a name")
-                    .to_owned()
-            })
+            .map(|service| service["service"].as_str().expect("a name").to_owned())
             .collect()
     }
 

@@ -56,7 +56,7 @@ fn wire_faults(seed: u64) -> Vec<WireFault> {
 /// One seed in three has a runner whose clock is not quite the cloud's: up to 15 s off, and up to 2 s in 1,000 too fast or too
 /// slow. Between two clocks the machines allow for 30 s.
 fn drift(seed: u64) -> Skew {
-    let dice = &mut Dice::new(seed ^ 0x6472_6966_74);
+    let dice = &mut Dice::new(seed ^ 0x64_7269_6674);
     let mut within = |most: i64| {
         let all = u64::try_from(2 * most + 1).expect("positive");
         i64::try_from(dice.below(all)).expect("small") - most

@@ -227,7 +227,7 @@ pub fn run(bytes: &[u8]) {
     if aws.called("RunTask") {
         change(&aws, "RunTask", &started);
     } else {
-        started.iter().for_each(|task| panic!("{task} was never started"));
+        assert!(started.is_err(), "{started:?} was never started");
         started.err().iter().for_each(is_sane);
     }
     change(&aws, "StopTask", &block_on(ecs.stop_task(&ctx, &task)));
