@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 
 use crate::cargo::{cargo, root, run as run_command};
 use crate::emulator::{self, Kind};
@@ -16,7 +16,7 @@ pub(crate) struct TestArgs {
     no_emulators: bool,
 }
 
-/// The emulators that the suite runs against. moto has no ECS deployments, and so no release to test.
+/// The emulators that releases are run against. moto has no ECS deployments, and so no release to test.
 const EMULATORS: [Kind; 2] = [Kind::Ministack, Kind::Localstack];
 
 pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     // Optimised: closed spaces and 10,000 seeds are too much for a plain build.
     steps.run("searches and simulations", || {
         let package = ["--profile", "proof", "--package", "rollout-tests"];
-        let targets = ["--test", "exhaustive", "--test", "simulation"];
+        let targets = ["--test", "exhaustive", "--test", "simulation", "--test", "resume"];
         run_command(
             cargo(&root)
                 .args(["test", "--locked"])
@@ -45,6 +45,20 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
             ensure!(code == ExitCode::SUCCESS, "the emulator tests failed");
             Ok(())
         });
+    }
+    if !args.no_emulators {
+        let passed = |code| {
+            ensure!(code == ExitCode::SUCCESS, "what it printed says why");
+            Ok(())
+        };
+        steps.run("AWS's own clients on the simulated AWS", || {
+            emulator::clients().and_then(passed)
+        });
+        for kind in Kind::value_variants() {
+            steps.run(&format!("the simulated AWS against {kind}"), || {
+                emulator::differ(*kind).and_then(passed)
+            });
+        }
     }
     Ok(steps.finish())
 }

@@ -18,7 +18,9 @@ const ENVIRONMENT: Environment = Environment {
 /// Every client starts and ends a server of its own.
 pub(crate) fn run(layout: &Layout) -> Result<ExitCode> {
     let python = venv::ensure(layout, &ENVIRONMENT)?;
-    cargo::run(cargo(layout.root()).args(["build", "--locked", "--package", "rollout-cli"]))?;
+    // With all features of the workspace, as the tests build it: then it is there already after them.
+    let all = ["--locked", "--workspace", "--all-features", "--bin", "rollout"];
+    cargo::run(cargo(layout.root()).arg("build").args(all))?;
     let program = format!("rollout{}", std::env::consts::EXE_SUFFIX);
     let rollout = cargo::target(layout.root())?.join("debug").join(program);
     let mut command = Command::new(&python);

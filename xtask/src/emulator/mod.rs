@@ -189,6 +189,16 @@ pub(crate) fn test(kind: Kind) -> Result<ExitCode> {
     suite::run(&Layout::find()?, kind, &[])
 }
 
+/// Runs AWS's own clients against the simulated AWS, as `cargo xtask emulator clients` does.
+pub(crate) fn clients() -> Result<ExitCode> {
+    clients::run(&Layout::find()?)
+}
+
+/// Compares the simulated AWS with one emulator, as `cargo xtask emulator differ --with` does.
+pub(crate) fn differ(kind: Kind) -> Result<ExitCode> {
+    differ::run(&Layout::find()?, &[kind])
+}
+
 fn start(layout: &Layout, args: &StartArgs) -> Result<ExitCode> {
     let name = args.name.as_deref().unwrap_or_else(|| args.with.name());
     let started = launch::start(layout, args.with, name, args.port, launch::Session::Detached)?;
