@@ -42,13 +42,13 @@ use crate::dns::{
 };
 use crate::error::ErrorRecord;
 use crate::evidence::{Evidence, Reason, Stuck};
-use crate::id::{ChangeId, RunId, ZoneId};
+use crate::id::{ChangeId, Generation, RunId, ZoneId};
 use crate::time::{Deadline, Timestamp, millis};
 
 use super::{Disposition, Machine, Rejected, Step, Transitions};
 
 mod call;
-mod commands;
+pub(crate) mod commands;
 mod ending;
 mod flow;
 mod leg;
@@ -88,9 +88,18 @@ pub enum Goal {
     Restore {
         /// The snapshot from before the first change.
         original: Box<Snapshot>,
-        /// What we made the record say; something else there means that someone else has changed it since.
-        ours: RecordData,
+        /// What we made the record say, or may have; something else there means that someone else has changed it since.
+        ours: Vec<Written>,
     },
+}
+
+/// A batch of ours that was applied, or may have been.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The generation in its marker.
+    pub generation: Generation,
+    /// What it made the record say.
+    pub data: RecordData,
 }
 
 /// What is cut over.
@@ -300,6 +309,13 @@ impl Cutover {
     #[must_use]
     pub fn touched(&self) -> bool {
         self.state.touched()
+    }
+
+    /// What a [`Goal::Restore`] needs to take back what was written: what the record said before, and our writes. `None`
+    /// while it is under way, and when nothing was written.
+    #[must_use]
+    pub fn undo(&self) -> Option<(&Snapshot, &[Written])> {
+        self.state.undo()
     }
 }
 

@@ -11,11 +11,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cutover::{self, Cutover};
+use super::cutover::{self, Cutover, Written};
 use super::deployment::{self, Deployment, Foreign};
 use super::table::Disposition;
 use super::{Machine, Rejected, Step, Transitions};
-use crate::dns::{RecordData, RecordKey, Snapshot};
+use crate::dns::{RecordKey, Snapshot};
 use crate::evidence::{Evidence, Stuck, StuckReason};
 use crate::id::{DeploymentId, RunId, ServiceName, StepId, TaskDefinitionArn, TaskName, ZoneId};
 use crate::service::RestorePoint;
@@ -37,8 +37,8 @@ pub enum Undo {
         key: RecordKey,
         /// What it said before our first change.
         original: Box<Snapshot>,
-        /// What we made it say.
-        ours: RecordData,
+        /// What we made it say, or may have.
+        ours: Vec<Written>,
         /// The plan says by name that the old target may have no healthy target behind it.
         allow_unhealthy_target: bool,
     },

@@ -7,7 +7,7 @@ use rollout_core::dns::{
 };
 use rollout_core::error::{Applied, ErrorKind};
 use rollout_core::id::Generation;
-use rollout_core::machine::cutover::{Cutover, Effect, Event, Goal, Outcome, StateKind};
+use rollout_core::machine::cutover::{Cutover, Effect, Event, Goal, Outcome, StateKind, Written};
 use rollout_core::machine::{Machine as _, Transitions as _};
 use rollout_core::time::Timestamp;
 use serde::Serialize;
@@ -15,6 +15,9 @@ use serde::Serialize;
 use super::ecs::STALE;
 use super::failure;
 use super::single::{BEGIN, Call, Reply, World};
+
+/// Of our move.
+const GENERATION: u64 = 3;
 
 /// The TTL of the record before and after, in seconds.
 pub const TTL: u32 = 20;
@@ -83,6 +86,15 @@ pub fn new() -> RecordData {
     data(TTL, "10.0.0.2")
 }
 
+/// What our move wrote.
+#[must_use]
+pub fn ours() -> Vec<Written> {
+    vec![Written {
+        generation: Generation(GENERATION),
+        data: new(),
+    }]
+}
+
 fn record(data: RecordData) -> Record {
     Record {
         key: key(),
@@ -138,8 +150,23 @@ impl ZoneWorld {
     pub fn moved(mut self) -> Self {
         self.pair = Pair {
             record: Some(record(new())),
-            marker: Some(marker(3, "r-1")),
+            marker: Some(marker(GENERATION, "r-1")),
         };
+        self
+    }
+
+    /// The same while our move, whose answer was lost, may still land.
+    ///
+    /// # Panics
+    /// Never: the batch fits.
+    #[must_use]
+    pub fn moving(mut self) -> Self {
+        let marker = Marker {
+            generation: Generation(GENERATION),
+            run: "r-1".parse().expect("valid"),
+        };
+        let batch = ChangeBatch::compare_and_set(&original(), record(new()), &marker).expect("it fits");
+        self.late = Some((batch, BEGIN.after(STALE)));
         self
     }
 
@@ -265,6 +292,14 @@ impl ZoneWorld {
         let Some(less) = self.spend() else { return };
         if let Some(done) = less.apply(now, batch) {
             out.push(Reply::fault("write: done, answer lost", done, lost()));
+        }
+        if let Some(done) = less.apply(now, batch) {
+            let conflict = Event::CallFailed(failure(ErrorKind::Conflict, Applied::No));
+            out.push(Reply::fault(
+                "write: arrives twice, refused the second time",
+                done,
+                conflict,
+            ));
         }
         out.push(Reply::fault("write: not done, answer lost", less.clone(), lost()));
         let late = Self {
@@ -486,12 +521,35 @@ impl ZoneWorld {
         self.bears("I-13: back", |data| *data == old())
     }
 
-    /// It was never touched, or is back.
+    /// Whether a batch of ours took effect, or still may.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.written || self.landing().is_some()
+    }
+
+    /// Whether it says what it said before, or what someone else made it say, and nothing of ours can come any more.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        let says_old = self
+            .pair
+            .record
+            .as_ref()
+            .is_some_and(|record| record.data == old());
+        (says_old || self.is_foreign()) && self.landing().is_none_or(|data| data == old())
+    }
+
+    /// Whether someone else has changed it.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        self.theirs.is_some()
+    }
+
+    /// It was never touched, or is back, or is someone else's by now.
     ///
     /// # Errors
     /// The rule that is broken.
     pub fn bears_untouched(&self) -> Result<(), String> {
-        if self.written || self.landing().is_some() {
+        if self.is_touched() && !self.is_foreign() {
             self.bears_back()
         } else {
             Ok(())
@@ -504,12 +562,10 @@ impl ZoneWorld {
                 self.bears("I-12: moved", |data| data.same_target(to))
             }
             (Outcome::Moved { .. }, Goal::Restore { .. }) | (Outcome::Reverted(_), _) => self.bears_back(),
-            (Outcome::Refused(_), _) if self.written || self.landing().is_some() => {
+            (Outcome::Refused(_), Goal::Move { .. }) if self.is_touched() => {
                 Err("I-1: it is said not to be touched, and is".to_owned())
             }
-            (Outcome::Superseded(_), _) if self.theirs.is_none() => {
-                Err("I-5: superseded by nobody".to_owned())
-            }
+            (Outcome::Superseded(_), _) if !self.is_foreign() => Err("I-5: superseded by nobody".to_owned()),
             (Outcome::Stuck(stuck), _) if stuck.text.is_empty() || stuck.next.is_empty() => {
                 Err("L-2: stuck without a word or a next step".to_owned())
             }

@@ -2,7 +2,7 @@
 
 use rollout_core::machine::cutover::{Cutover, Goal, Policy, Spec};
 use rollout_tests::explore::ecs::STALE;
-use rollout_tests::explore::zone::{ZoneWorld, key, new, original};
+use rollout_tests::explore::zone::{ZoneWorld, key, new, original, ours};
 use rollout_tests::explore::{Single, secs};
 
 use crate::{close, faults};
@@ -43,15 +43,20 @@ fn model(begin: Vec<(Cutover, ZoneWorld)>) -> Single<Cutover, ZoneWorld> {
     }
 }
 
-/// I-5, I-12, I-13: two faults and one other hand, from a record that we moved, and from one that is back already.
+/// I-5, I-12, I-13: two faults and one other hand, from a record that we moved, from one that is back already, and from one
+/// where our move may still land.
 #[test]
 fn cutover_back() {
     let goal = || Goal::Restore {
         original: Box::new(original()),
-        ours: new(),
+        ours: ours(),
     };
     let world = || ZoneWorld::new(faults(0, 2), 1);
-    let begin = vec![(machine(goal()), world().moved()), (machine(goal()), world())];
+    let begin = vec![
+        (machine(goal()), world().moved()),
+        (machine(goal()), world()),
+        (machine(goal()), world().moving()),
+    ];
     let ends = ["moved", "refused", "stuck", "superseded"];
     let report = close("cutover back", &model(begin), &ends);
     assert!(report.acyclic, "a way back always ends");

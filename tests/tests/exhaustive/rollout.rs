@@ -7,12 +7,13 @@ use rollout_core::machine::promotion::{self, Reference};
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::{cutover, deployment};
 use rollout_core::plan::{
-    Bounds, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan,
+    Bounds, CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan,
 };
 use rollout_core::probe::ProbeTarget;
 use rollout_tests::explore::ecs::{Deployer, EcsWorld, STALE, US, version_of};
 use rollout_tests::explore::images::digest;
 use rollout_tests::explore::release::{ReleaseWorld, identity};
+use rollout_tests::explore::zone::{self, ZoneWorld};
 use rollout_tests::explore::{Runners, secs};
 
 use crate::{close, search};
@@ -85,7 +86,24 @@ fn gate() -> GatePlan {
     }
 }
 
+/// A release without a record.
 fn release(who: Deployer, gates: Vec<GatePlan>) -> Rollout {
+    planned(who, gates, vec![])
+}
+
+fn record() -> CutoverPlan {
+    CutoverPlan {
+        zone: "Z1".parse().expect("valid"),
+        key: zone::key(),
+        to: zone::new(),
+        lowered_ttl: 10,
+        allow_unhealthy_target: false,
+        drain: None,
+        policy: policy().unwind_cutover,
+    }
+}
+
+fn planned(who: Deployer, gates: Vec<GatePlan>, cutovers: Vec<CutoverPlan>) -> Rollout {
     let image = promotion::Spec {
         from: "shop/backend".parse().expect("valid"),
         reference: Reference::Digest(digest(version_of(who.revision))),
@@ -115,7 +133,7 @@ fn release(who: Deployer, gates: Vec<GatePlan>) -> Rollout {
         services: vec![service],
         tasks: vec![],
         gates: vec![],
-        cutovers: vec![],
+        cutovers,
         policy: policy(),
     };
     Rollout::new(RolloutPlan::check(draft).expect("valid"))
@@ -156,6 +174,20 @@ fn rollout() {
         ..model(begin)
     };
     let report = close("rollout", &model, &ENDS);
+    assert!(report.acyclic, "a release always ends");
+}
+
+/// I-7, and all of the above for a record that moves last and goes back first: a fault, or another hand at the record.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "a minute where the code is not optimised")]
+fn rollout_with_a_record() {
+    let world = |faults, hands| {
+        let service = EcsWorld::new(faults, 0, 0);
+        ReleaseWorld::alone(US, service).with_record(ZoneWorld::new(0, hands))
+    };
+    let machine = || vec![planned(US, vec![gate()], vec![record()])];
+    let model = model(vec![(machine(), world(1, 0)), (machine(), world(0, 1))]);
+    let report = close("rollout with a record", &model, &ENDS);
     assert!(report.acyclic, "a release always ends");
 }
 

@@ -26,7 +26,7 @@ fn machine() -> Unwind {
             zone,
             key: zone::key(),
             original: Box::new(zone::original()),
-            ours: zone::new(),
+            ours: zone::ours(),
             allow_unhealthy_target: false,
         },
     };

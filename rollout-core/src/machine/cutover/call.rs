@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::flow::{Flow, Next};
-use super::state::{Issued, Leg, Pending, Phase, Running, Stage, State};
-use super::{Effect, Goal};
+use super::state::{Leg, Pending, Phase, Running, Stage, State};
+use super::{Effect, Goal, Written};
 use crate::dns::RecordData;
 use crate::error::{Applied, ErrorKind, ErrorRecord, Retry};
 use crate::evidence::{Cause, Evidence, Reason};
@@ -167,11 +167,12 @@ impl Flow<'_> {
     }
 
     /// A write that was certainly refused is none of ours. After a lost answer nothing is certain: the error may be
-    /// another call's.
+    /// another call's, and a conflict may be with our own batch, arrived twice.
     pub(super) fn forget_if_certain(&self, run: &mut Running, error: &ErrorRecord) {
-        if error.applied == Applied::No && !run.lost {
+        let certain = error.applied == Applied::No && error.kind != ErrorKind::Conflict;
+        if certain && !run.lost {
             let refused = run.generation;
-            let ours = |issued: &mut Issued| issued.generation == refused;
+            let ours = |issued: &mut Written| issued.generation == refused;
             run.refused.extend(run.mine.extract_if(.., ours));
         }
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::Spec;
 use super::flow::{Flow, same_record};
 use super::state::{Leg, Running};
 use crate::dns::{Record, RecordData};
@@ -9,14 +10,8 @@ use crate::dns::{Record, RecordData};
 impl Flow<'_> {
     /// First how to look, then the exact change, if there is one to make.
     pub(super) fn next_commands(&self, run: &Running) -> Vec<String> {
-        let (zone, key) = (&self.spec.zone, &self.spec.key);
-        let look = format!(
-            "aws route53 list-resource-record-sets --hosted-zone-id {zone} --start-record-name {} \
-             --start-record-type {} --max-items 1",
-            quoted(key.name.as_str()),
-            quoted(&key.record_type.to_string()),
-        );
-        let mut commands = vec![look];
+        let zone = &self.spec.zone;
+        let mut commands = vec![look(self.spec)];
         let now = run.known.record.as_ref();
         let changes = match (now, self.wanted(run, Leg::Back)) {
             (Some(now), Some(home)) if same_record(now, &home) => Vec::new(),
@@ -45,6 +40,17 @@ impl Flow<'_> {
         }
         commands
     }
+}
+
+/// How to see what the record says.
+pub(crate) fn look(spec: &Spec) -> String {
+    format!(
+        "aws route53 list-resource-record-sets --hosted-zone-id {} --start-record-name {} --start-record-type {} \
+         --max-items 1",
+        spec.zone,
+        quoted(spec.key.name.as_str()),
+        quoted(&spec.key.record_type.to_string()),
+    )
 }
 
 fn change(action: &str, record: &Record) -> Value {

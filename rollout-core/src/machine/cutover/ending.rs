@@ -9,7 +9,8 @@ impl Flow<'_> {
     fn end(&self, run: &Running, outcome: Outcome) -> Next {
         let ended = Ended {
             outcome,
-            touched: !run.mine.is_empty(),
+            before: run.before.clone(),
+            mine: run.mine.clone(),
         };
         (State::Ended(Box::new(ended)), Vec::new())
     }
@@ -120,6 +121,8 @@ impl Flow<'_> {
             StuckReason::PermissionDenied
         } else if reason.cause == Cause::TargetUnhealthy && going_back {
             StuckReason::NoHealthyTarget
+        } else if reason.cause == Cause::NoLastKnownGood {
+            StuckReason::NoLastKnownGood
         } else {
             StuckReason::DnsUnwritable
         };

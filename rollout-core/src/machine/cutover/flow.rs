@@ -63,17 +63,22 @@ impl Flow<'_> {
                 | (RecordData::Values { .. }, _) => None,
             },
             Goal::Restore { original, .. } => match &original.record {
-                Some(record) if record.key.same_as(&self.spec.key) => None,
-                Some(record) => no(format!(
+                Some(record) if !record.key.same_as(&self.spec.key) => no(format!(
                     "the snapshot is of {}, not of {}",
                     record.key, self.spec.key
                 )),
-                None => no(format!(
-                    "{} did not exist before; removing it would leave the name without a record",
-                    self.spec.key
-                )),
+                Some(_) | None => None,
             },
         }
+    }
+
+    /// Why a record that we have created stays.
+    fn never_was(&self) -> Reason {
+        let text = format!(
+            "{} did not exist before; removing it would leave the name without a record",
+            self.spec.key
+        );
+        Reason::new(Cause::NoLastKnownGood, text)
     }
 
     pub(super) fn event(&self, mut run: Box<Running>, event: Event) -> Next {
@@ -242,9 +247,13 @@ impl Flow<'_> {
                     (Some(original), Some(now)) => same_record(original, now),
                     (Some(_), None) | (None, Some(_) | None) => false,
                 };
-                if is_back {
+                let is_ours = |data: &RecordData| ours.iter().any(|ours| data.same_target(&ours.data));
+                if original.record.is_none() {
+                    self.stuck(run, self.never_was())
+                } else if is_back && !self.in_flight(&run) {
                     self.ask_servers(run, Leg::Back)
-                } else if present.is_some_and(|data| data.same_target(ours)) {
+                } else if is_back || present.as_ref().is_some_and(is_ours) {
+                    // Also over the original, where a write may still land: the new marker makes it fail.
                     self.begin(run, Leg::Back)
                 } else {
                     self.superseded(&run)

@@ -1,8 +1,8 @@
 //! One change of the record: check, read, write, spread, verify.
 
 use super::flow::{Flow, Next, same_record, says, stay};
-use super::state::{Issued, Leg, Pending, Phase, Running, Stage, State};
-use super::{Effect, Goal, Spec};
+use super::state::{Leg, Pending, Phase, Running, Stage, State};
+use super::{Effect, Goal, Spec, Written};
 use crate::dns::{
     AuthoritativeAnswer, Change, ChangeBatch, Marker, Propagation, Record, RecordData, Snapshot, TargetCheck,
 };
@@ -102,6 +102,21 @@ impl Flow<'_> {
         }
     }
 
+    /// Every batch of ours that was applied or may have been; for a restore also those of the way forward.
+    fn issued<'a>(&'a self, run: &'a Running) -> impl Iterator<Item = &'a Written> {
+        let before: &[Written] = match &self.spec.goal {
+            Goal::Restore { ours, .. } => ours,
+            Goal::Move { .. } => &[],
+        };
+        before.iter().chain(&run.mine)
+    }
+
+    /// Whether a batch of ours may still land: none does that is older than what is known to have been applied.
+    pub(super) fn in_flight(&self, run: &Running) -> bool {
+        let applied = run.known.generation();
+        self.issued(run).any(|issued| issued.generation > applied)
+    }
+
     /// Whether the record points, or may by a write of ours, at something else than the original.
     fn may_point_elsewhere(&self, run: &Running) -> bool {
         let Some(home) = self.wanted(run, Leg::Back) else {
@@ -109,7 +124,7 @@ impl Flow<'_> {
         };
         let known = run.known.record.iter().map(|record| &record.data);
         known
-            .chain(run.mine.iter().map(|issued| &issued.data))
+            .chain(self.issued(run).map(|issued| &issued.data))
             .any(|data| !data.same_target(&home.data))
     }
 
@@ -145,7 +160,7 @@ impl Flow<'_> {
         let Some((marker, record)) = self.our_marker(seen) else {
             return;
         };
-        let borne = |issued: &mut Issued| bears(&marker, record, issued);
+        let borne = |issued: &mut Written| bears(&marker, record, issued);
         run.mine.extend(run.refused.extract_if(.., borne));
     }
 
@@ -161,7 +176,7 @@ impl Flow<'_> {
             return Seen::Ours;
         }
         if let Some((marker, record)) = self.our_marker(seen)
-            && run.mine.iter().any(|issued| bears(&marker, record, issued))
+            && self.issued(run).any(|issued| bears(&marker, record, issued))
         {
             // An older marker over the same record: a repeat of that write has not landed, or never will.
             let same = run
@@ -175,7 +190,11 @@ impl Flow<'_> {
                 Seen::Behind
             };
         }
-        if same_snapshot(seen, &run.before) {
+        let from_before = match &self.spec.goal {
+            Goal::Restore { original, .. } => same_snapshot(seen, original),
+            Goal::Move { .. } => false,
+        };
+        if from_before || same_snapshot(seen, &run.before) {
             return Seen::Behind;
         }
         Seen::Foreign
@@ -211,7 +230,7 @@ impl Flow<'_> {
             .record
             .as_ref()
             .is_some_and(|now| same_record(now, &record));
-        if leg == Leg::Back && is_there && !run.in_flight() {
+        if leg == Leg::Back && is_there && !self.in_flight(&run) {
             return self.ask_servers(run, leg);
         }
         let generation = run.generation.max(run.known.generation()).next();
@@ -223,7 +242,7 @@ impl Flow<'_> {
         match ChangeBatch::compare_and_set(&run.known, record, &marker) {
             Ok(batch) => {
                 run.generation = generation;
-                run.mine.push(Issued { generation, data });
+                run.mine.push(Written { generation, data });
                 run.phase = Phase::Leg {
                     leg,
                     stage: Stage::Applying,
@@ -435,6 +454,6 @@ fn same_snapshot(a: &Snapshot, b: &Snapshot) -> bool {
 }
 
 /// Whether a record with this marker is what a batch of ours made it.
-fn bears(marker: &Marker, record: &Record, issued: &Issued) -> bool {
+fn bears(marker: &Marker, record: &Record, issued: &Written) -> bool {
     issued.generation == marker.generation && says(&record.data, &issued.data)
 }

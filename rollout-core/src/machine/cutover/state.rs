@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Policy, Spec};
-use crate::dns::{RecordData, Snapshot};
+use super::{Outcome, Policy, Spec, Written};
+use crate::dns::Snapshot;
 use crate::evidence::{Evidence, Reason};
 use crate::id::{ChangeId, Generation};
 use crate::time::{Deadline, Timestamp, Wait};
@@ -65,7 +65,9 @@ pub(crate) enum State {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ended {
     pub(super) outcome: Outcome,
-    pub(super) touched: bool,
+    /// The record before our first change.
+    pub(super) before: Snapshot,
+    pub(super) mine: Vec<Written>,
 }
 
 /// One change of the record.
@@ -138,13 +140,6 @@ pub(super) enum Pending {
     Resting { until: Timestamp, why: Wait },
 }
 
-/// A batch that was said and may have been applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Issued {
-    pub(super) generation: Generation,
-    pub(super) data: RecordData,
-}
-
 /// What the outcome will rest on: the latest of each kind, so that a long watch does not grow the state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Proof {
@@ -166,10 +161,10 @@ pub(crate) struct Running {
     /// The record as it was last read or confirmed to be written.
     pub(super) known: Snapshot,
     /// Our batches that were applied or may have been.
-    pub(super) mine: Vec<Issued>,
+    pub(super) mine: Vec<Written>,
     /// Our batches that were refused. On the way a request may have been doubled: what the zone bears was applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) refused: Vec<Issued>,
+    pub(super) refused: Vec<Written>,
     /// The highest generation that we have used.
     pub(super) generation: Generation,
     /// The largest TTL with which caches may hold what is served now.
@@ -221,12 +216,6 @@ impl Running {
             why: None,
             proof: Proof::default(),
         }
-    }
-
-    /// Whether a batch of ours may still land: none does that is older than what is known to have been applied.
-    pub(super) fn in_flight(&self) -> bool {
-        let applied = self.known.generation();
-        self.mine.iter().any(|issued| issued.generation > applied)
     }
 
     fn kind(&self) -> StateKind {
@@ -308,7 +297,14 @@ impl State {
         match self {
             Self::Idle => false,
             Self::Running(run) => !run.mine.is_empty(),
-            Self::Ended(ended) => ended.touched,
+            Self::Ended(ended) => !ended.mine.is_empty(),
+        }
+    }
+
+    pub(super) fn undo(&self) -> Option<(&Snapshot, &[Written])> {
+        match self {
+            Self::Ended(ended) if !ended.mine.is_empty() => Some((&ended.before, &ended.mine)),
+            Self::Ended(_) | Self::Running(_) | Self::Idle => None,
         }
     }
 

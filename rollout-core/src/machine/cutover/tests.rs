@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Cutover, Drain, Effect, Event, Goal, Outcome, Policy, Spec, StateKind};
+use super::{Cutover, Drain, Effect, Event, Goal, Outcome, Policy, Spec, StateKind, Written};
 use crate::dns::{
     AuthoritativeAnswer, ChangeBatch, Marker, OldTraffic, Propagation, Record, RecordData, RecordKey,
     RecordType, Snapshot, TargetCheck,

@@ -44,10 +44,8 @@ pub(super) fn stopping(
 
 /// Goes back once nothing is under way any more.
 fn stopped(plan: &RolloutPlan, mut work: Box<Work>, end: End, now: Timestamp) -> (State, Vec<Effect>) {
-    let end = match work.settle(plan, now) {
-        Some(stuck @ End::Stuck(_)) => stuck,
-        Some(End::Failed(_) | End::Superseded(_) | End::Aborted) | None => end,
-    };
+    // The first end counts.
+    let _later = work.settle(plan, now);
     if !work.children.is_empty() {
         return (State::Stopping(work, end), Vec::new());
     }
@@ -98,8 +96,6 @@ fn wrap(effects: Vec<unwind::Effect>) -> Vec<Effect> {
 fn unwound(work: Box<Work>, end: End, machine: Box<Unwind>, effects: Vec<Effect>) -> (State, Vec<Effect>) {
     let outcome = match (machine.outcome(), end) {
         (None, end) => return (State::Unwinding(work, end, machine), effects),
-        // What was stuck on the way forward is not mended by the rest going back.
-        (Some(_), End::Stuck(stuck)) => Outcome::Stuck(stuck),
         (Some(unwind::Outcome::Stuck(stuck)), end) => Outcome::Stuck(Box::new(with_first_cause(*stuck, end))),
         (Some(unwind::Outcome::Superseded(by)), _) => Outcome::Superseded {
             by: Superseding::Deployment(by),
@@ -110,7 +106,6 @@ fn unwound(work: Box<Work>, end: End, machine: Box<Unwind>, effects: Vec<Effect>
             End::Aborted => Outcome::Aborted {
                 left_at: LeftAt::LastKnownGood,
             },
-            End::Stuck(stuck) => Outcome::Stuck(stuck),
         },
     };
     (State::Ended(work, outcome), effects)
@@ -125,7 +120,6 @@ fn with_first_cause(mut stuck: Stuck, end: End) -> Stuck {
             by.evidence,
         ),
         End::Aborted => ("it was aborted".to_owned(), Vec::new()),
-        End::Stuck(first) => (first.text, first.evidence),
     };
     stuck.text = format!("{}; it was going back because {why}", stuck.text);
     stuck.evidence.splice(0..0, evidence);
@@ -140,7 +134,6 @@ pub(super) fn ended(work: Box<Work>, end: End) -> (State, Vec<Effect>) {
         End::Aborted => Outcome::Aborted {
             left_at: LeftAt::Untouched,
         },
-        End::Stuck(stuck) => Outcome::Stuck(stuck),
     };
     (State::Ended(work, outcome), Vec::new())
 }

@@ -3,8 +3,9 @@
 use super::work::{Child, Deployed, Work};
 use super::{End, Serving, StepState, Superseding};
 use crate::error::Applied;
-use crate::evidence::{Evidence, Reason};
+use crate::evidence::{Cause, Evidence, Reason, StuckReason};
 use crate::id::{DeploymentId, ServiceName, StepId, TaskDefinitionArn, TaskName};
+use crate::machine::cutover::Cutover;
 use crate::machine::unwind::{Item, Undo};
 use crate::machine::{Machine, cutover, deployment, gate, promotion, task};
 use crate::plan::{RolloutPlan, step};
@@ -12,7 +13,7 @@ use crate::service::Captured;
 use crate::time::Timestamp;
 
 impl Work {
-    /// Books every machine that has ended. The first bad end is returned; a stuck one outranks the others.
+    /// Books every machine that has ended. The first bad end is returned.
     pub(super) fn settle(&mut self, plan: &RolloutPlan, now: Timestamp) -> Option<End> {
         let mut end = None;
         let ended = self.children.iter();
@@ -26,10 +27,7 @@ impl Work {
                 Booked::Bad(bad) => {
                     let why = bad.text();
                     self.finished(&step, now, StepState::Failed { why });
-                    end = Some(match end {
-                        Some(first) if !matches!(bad, End::Stuck(_)) => first,
-                        Some(_) | None => bad,
-                    });
+                    end = end.or(Some(bad));
                 }
             }
         }
@@ -42,7 +40,9 @@ impl Work {
             Ending::Task(name, outcome) => self.task_ended(plan, step, name, outcome),
             Ending::Service(name, outcome) => self.service_ended(plan, step, name, outcome),
             Ending::Gate(outcome) => self.gate_ended(step, outcome, now),
-            Ending::Record(index, outcome) => self.record_ended(plan, step, index, outcome),
+            Ending::Record(index, machine, outcome) => {
+                self.record_ended(plan, step, index, &machine, outcome)
+            }
         }
     }
 
@@ -179,29 +179,13 @@ impl Work {
         plan: &RolloutPlan,
         step: &StepId,
         index: usize,
+        machine: &Cutover,
         outcome: cutover::Outcome,
     ) -> Booked {
         match outcome {
-            cutover::Outcome::Moved {
-                original,
-                now,
-                evidence,
-                ..
-            } => {
+            cutover::Outcome::Moved { now, evidence, .. } => {
                 self.evidence.extend(evidence);
-                if let Some(cutover) = plan.cutovers.get(index) {
-                    let undo = Undo::Record {
-                        zone: cutover.zone.clone(),
-                        key: cutover.key.clone(),
-                        original,
-                        ours: now.data.clone(),
-                        allow_unhealthy_target: cutover.allow_unhealthy_target,
-                    };
-                    self.changed.push(Item {
-                        step: step::unwind(step),
-                        undo,
-                    });
-                }
+                self.undo_record(plan, step, index, machine);
                 self.records.push(now);
                 Booked::Done
             }
@@ -209,8 +193,30 @@ impl Work {
                 Booked::failed(step, reason)
             }
             cutover::Outcome::Superseded(reason) => Booked::Bad(End::Superseded(Superseding::Record(reason))),
-            cutover::Outcome::Stuck(stuck) => Booked::Bad(End::Stuck(stuck)),
+            // The way back of the release tries once more, and tells the person what to run if it cannot either.
+            cutover::Outcome::Stuck(stuck) => {
+                self.undo_record(plan, step, index, machine);
+                let reason = Reason::new(cause(stuck.reason), stuck.text).with(stuck.evidence);
+                Booked::failed(step, reason)
+            }
         }
+    }
+
+    fn undo_record(&mut self, plan: &RolloutPlan, step: &StepId, index: usize, machine: &Cutover) {
+        let (Some(cutover), Some((original, ours))) = (plan.cutovers.get(index), machine.undo()) else {
+            return;
+        };
+        let undo = Undo::Record {
+            zone: cutover.zone.clone(),
+            key: cutover.key.clone(),
+            original: Box::new(original.clone()),
+            ours: ours.to_vec(),
+            allow_unhealthy_target: cutover.allow_unhealthy_target,
+        };
+        self.changed.push(Item {
+            step: step::unwind(step),
+            undo,
+        });
     }
 }
 
@@ -220,7 +226,7 @@ enum Ending {
     Task(TaskName, task::Outcome),
     Service(ServiceName, deployment::Outcome),
     Gate(gate::Outcome),
-    Record(usize, cutover::Outcome),
+    Record(usize, Box<Cutover>, cutover::Outcome),
 }
 
 impl Child {
@@ -235,8 +241,26 @@ impl Child {
                 .outcome()
                 .map(|outcome| Ending::Service(name.clone(), outcome)),
             Self::Gate(machine) => machine.outcome().map(Ending::Gate),
-            Self::Record(index, machine) => machine.outcome().map(|outcome| Ending::Record(*index, outcome)),
+            Self::Record(index, machine) => machine
+                .outcome()
+                .map(|outcome| Ending::Record(*index, machine.clone(), outcome)),
         }
+    }
+}
+
+/// Why a record that is stuck did not move.
+fn cause(stuck: StuckReason) -> Cause {
+    match stuck {
+        StuckReason::PermissionDenied => Cause::PermissionDenied,
+        StuckReason::NoHealthyTarget => Cause::TargetUnhealthy,
+        StuckReason::NoLastKnownGood => Cause::NoLastKnownGood,
+        StuckReason::ForeignChange => Cause::DnsConflict,
+        StuckReason::RollbackBlockedByMigration
+        | StuckReason::LkgImageMissing
+        | StuckReason::RollbackFailed
+        | StuckReason::DnsUnwritable
+        | StuckReason::Ambiguous
+        | StuckReason::Halted => Cause::CallFailed,
     }
 }
 
@@ -261,7 +285,6 @@ impl End {
             Self::Failed(reason) | Self::Superseded(Superseding::Record(reason)) => reason.text.clone(),
             Self::Superseded(Superseding::Deployment(by)) => format!("superseded by {}", by.deployment),
             Self::Aborted => "aborted".to_owned(),
-            Self::Stuck(stuck) => stuck.text.clone(),
         }
     }
 }

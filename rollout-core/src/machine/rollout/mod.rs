@@ -288,7 +288,6 @@ pub(crate) enum End {
     Failed(Reason),
     Superseded(Superseding),
     Aborted,
-    Stuck(Box<Stuck>),
 }
 
 impl super::Effect for Effect {

@@ -136,7 +136,7 @@ impl Unwind {
                 .map(|outcome| self.service_ended(&mut undoing.found, outcome)),
             AtHand::Record(machine) => machine
                 .outcome()
-                .map(|outcome| self.record_ended(&mut undoing.found, outcome)),
+                .map(|outcome| self.record_ended(&mut undoing.found, machine.spec(), outcome)),
         };
         match ended {
             None => (State::Undoing(undoing), effects),
@@ -156,13 +156,20 @@ impl Unwind {
         }
     }
 
-    pub(super) fn record_ended(&self, found: &mut Found, outcome: cutover::Outcome) {
+    pub(super) fn record_ended(&self, found: &mut Found, spec: &cutover::Spec, outcome: cutover::Outcome) {
         match outcome {
             cutover::Outcome::Moved { evidence, .. } => found.evidence.extend(evidence),
             cutover::Outcome::Superseded(reason) => {
-                found
-                    .problems
-                    .push(self.problem(StuckReason::ForeignChange, reason));
+                // Going back again would yield again: a person looks at what someone else has made of it.
+                found.problems.push(Problem {
+                    reason: StuckReason::ForeignChange,
+                    text: reason.text,
+                    evidence: reason.evidence,
+                    next: vec![
+                        format!("rollout status {}", self.spec.run),
+                        cutover::commands::look(spec),
+                    ],
+                });
             }
             cutover::Outcome::Refused(reason) | cutover::Outcome::Reverted(reason) => {
                 found

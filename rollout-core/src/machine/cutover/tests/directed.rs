@@ -530,8 +530,15 @@ fn a_ttl_that_cannot_be_restored_does_not_undo_the_move() {
 pub(super) fn restore() -> Spec {
     spec(Goal::Restore {
         original: Box::new(snap(1, Some(old()), None)),
-        ours: new(),
+        ours: vec![written(7, new())],
     })
+}
+
+pub(super) fn written(generation: u64, data: RecordData) -> Written {
+    Written {
+        generation: Generation(generation),
+        data,
+    }
 }
 
 #[test]
@@ -588,6 +595,88 @@ fn a_restore_of_what_is_there_only_verifies_and_of_something_else_yields() {
     }
     assert_eq!(hand.stuck(), StuckReason::NoHealthyTarget);
     assert!(!hand.walk.machine.touched());
+}
+
+/// What the way forward wrote last may still land, or have lowered the TTL only.
+#[test]
+fn a_restore_knows_every_write_of_the_way_forward() {
+    let ours = || {
+        spec(Goal::Restore {
+            original: Box::new(snap(1, Some(old()), None)),
+            ours: vec![written(1, old_low()), written(2, new_low())],
+        })
+    };
+    // The swap may still land over the original: it is made to fail.
+    for present in [old(), old_low()] {
+        let mut hand = Hand::started(ours());
+        assert_eq!(hand.snapshot(present.clone(), Some(marker(1))), [look_at(old())]);
+        assert_eq!(hand.healthy(), [read()]);
+        let batch = write(&seen(&hand, present.clone(), Some(marker(1))), old(), 2);
+        assert_eq!(
+            hand.snapshot(present.clone(), Some(marker(1))),
+            [batch],
+            "{present:?}"
+        );
+    }
+    // It lands between the two looks: it is ours, and is taken back.
+    let mut hand = Hand::started(ours());
+    hand.snapshot(old_low(), Some(marker(1)));
+    hand.healthy();
+    let batch = write(&seen(&hand, new_low(), Some(marker(2))), old(), 3);
+    assert_eq!(hand.snapshot(new_low(), Some(marker(2))), [batch]);
+    // A read from before it is no one else's change.
+    let mut hand = Hand::started(ours());
+    hand.snapshot(new_low(), Some(marker(2)));
+    hand.healthy();
+    assert_eq!(hand.snapshot(old(), None), []);
+    assert_eq!(hand.elapse(Wait::Retry), [look_at(old())]);
+    // It is applied or over: there is nothing to write.
+    let mut hand = Hand::started(ours());
+    assert_eq!(hand.snapshot(old(), Some(marker(2))), [servers(old())]);
+}
+
+#[test]
+fn a_record_that_we_created_stays_and_the_command_that_removes_it_is_named() {
+    let mut hand = Hand::started(spec(Goal::Restore {
+        original: Box::new(snap(1, None, None)),
+        ours: vec![written(1, new())],
+    }));
+    assert_eq!(hand.snapshot(new(), Some(marker(1))), []);
+    assert_eq!(hand.stuck(), StuckReason::NoLastKnownGood);
+    let Outcome::Stuck(stuck) = hand.outcome() else {
+        unreachable!()
+    };
+    let removes = |next: &String| next.contains("DELETE") && !next.contains("CREATE");
+    assert!(stuck.next.iter().any(removes), "{:?}", stuck.next);
+}
+
+/// The zone has taken the first of two; the answer is the second's.
+#[test]
+fn an_abort_that_meets_a_write_that_arrived_twice_goes_back() {
+    let mut hand = Hand::started(spec(to_value()));
+    hand.snapshot(old(), None);
+    hand.healthy();
+    hand.snapshot(old(), None);
+    assert_eq!(hand.give(Event::Abort), []);
+    let refused = error(ErrorKind::Conflict, Retry::Never, Applied::No);
+    assert_eq!(hand.give(refused), [read()]);
+    let batch = write(&seen(&hand, old_low(), Some(marker(1))), old(), 2);
+    assert_eq!(hand.snapshot(old_low(), Some(marker(1))), [batch]);
+}
+
+#[test]
+fn what_was_written_is_told_for_the_way_back() {
+    let mut hand = to_swap(spec(to_value()));
+    assert_eq!(hand.walk.machine.undo(), None, "it is under way");
+    hand.give(Event::Applied(change("C2")));
+    hand.give(Event::Abort);
+    while hand.walk.machine.outcome().is_none() {
+        assert!(hand.walk.steps.len() < 500, "it never ends");
+        hand.give(error(ErrorKind::PermissionDenied, Retry::Never, Applied::No));
+    }
+    let (before, ours) = hand.walk.machine.undo().expect("it was written");
+    assert_eq!(before.record, Some(record(old())));
+    assert_eq!(ours, [written(1, old_low()), written(2, new_low())]);
 }
 
 #[test]

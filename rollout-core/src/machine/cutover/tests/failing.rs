@@ -249,7 +249,7 @@ fn no_healthy_target_is_a_reason_only_on_the_way_back() {
     );
 
     let mut hand = Hand::started(restore());
-    hand.snapshot(old(), None);
+    hand.snapshot(old(), Some(marker(7)));
     while hand.walk.machine.outcome().is_none() {
         hand.give(answers(hand.now, &[Some(false)]));
         if hand.walk.machine.outcome().is_none() {

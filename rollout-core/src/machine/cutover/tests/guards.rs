@@ -1,6 +1,6 @@
 //! What is let in, what counts, and when: one guard after the other.
 
-use super::directed::{new, new_low, old, old_low, restore, seen, to_drain, to_swap, to_watch};
+use super::directed::{new, new_low, old, old_low, restore, seen, to_drain, to_swap, to_watch, written};
 use super::*;
 use crate::machine::cutover::flow::{same_record, says};
 
@@ -26,7 +26,7 @@ fn a_restore_from_another_records_snapshot_is_stuck_without_a_look() {
     }
     let goal = Goal::Restore {
         original: Box::new(original),
-        ours: new(),
+        ours: vec![written(7, new())],
     };
     let mut hand = Hand::new(spec(goal));
     assert_eq!(hand.give(Event::Start), []);

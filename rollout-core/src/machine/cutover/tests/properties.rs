@@ -28,7 +28,10 @@ fn goals() -> impl Strategy<Value = Goal> {
         4 => to.clone().prop_map(|to| Goal::Move { to, lowered_ttl: 60 }),
         1 => to.prop_map(|ours| Goal::Restore {
             original: Box::new(snap(1, Some(values(300, "10.0.0.1")), None)),
-            ours,
+            ours: vec![Written {
+                generation: Generation(1),
+                data: ours,
+            }],
         }),
     ]
 }
@@ -90,6 +93,8 @@ fn writes_are_guarded(spec: &Spec, steps: &Steps) {
                     fit = (check.healthy == Some(true) && check.at >= since).then_some(data);
                 }
             }
+            // Too early, or a pause begins: what follows that begins with the next.
+            Event::Elapsed if effects.is_empty() => {}
             // Time has passed, or a call has failed and is waited for: what was checked before is old.
             Event::Elapsed | Event::CallFailed(_) | Event::Start => fit = None,
             Event::Applied(_)

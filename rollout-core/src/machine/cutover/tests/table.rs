@@ -81,7 +81,7 @@ fn in_every_state() -> Vec<Hand> {
     };
     let confirming = || {
         let mut hand = Hand::started(restore());
-        hand.snapshot(old.clone(), None);
+        hand.snapshot(old.clone(), Some(marker(7)));
         hand
     };
     let ended = || {

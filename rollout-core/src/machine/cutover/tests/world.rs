@@ -59,7 +59,7 @@ impl World {
     pub(super) fn new(script: Script, spec: &Spec, start: Timestamp) -> Self {
         let to = match &spec.goal {
             Goal::Move { to, .. } => to.clone(),
-            Goal::Restore { ours, .. } => ours.clone(),
+            Goal::Restore { ours, .. } => ours[0].data.clone(),
         };
         let first = Version {
             from: Timestamp::EPOCH,
