@@ -9,6 +9,7 @@ mod exit;
 mod follow;
 mod outcome;
 mod past;
+mod planfile;
 mod runs;
 mod session;
 mod view;
@@ -45,7 +46,7 @@ fn failed(global: &Global, error: &anyhow::Error) -> Exit {
             None => eprintln!("{}: {error:#}", paint.bold(Colour::Red, "error")),
         }
     }
-    if invalid.is_some() {
+    if invalid.is_some() || error.is::<planfile::Unusable>() {
         Exit::Usage
     } else {
         Exit::Failed
