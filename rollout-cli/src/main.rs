@@ -10,6 +10,7 @@ mod follow;
 mod outcome;
 mod past;
 mod planfile;
+mod runner;
 mod runs;
 mod session;
 mod view;

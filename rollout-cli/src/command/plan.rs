@@ -40,7 +40,7 @@ pub(crate) fn execute(global: &Global, args: &Plan) -> anyhow::Result<Exit> {
     let plan = draft::plan(&config, &release, &run)?;
     let runs = Runs::new(&global.state_dir);
     super::block_on(async {
-        let cloud = Cloud::open(global, &config, &runs, &release).await?;
+        let cloud = Cloud::open(global, &config, &runs, &release, Timestamp::EPOCH).await?;
         let clock = cloud.clock();
         let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
         let mut found = read(plan, terms(&config, None), &performer, clock.as_ref()).await?;

@@ -139,9 +139,8 @@ impl Document {
                 by: by.unwrap_or("which it does not name").to_owned(),
             });
         }
-        let says = match all.remove(HASH_KEY) {
-            Some(Value::String(says)) => says,
-            Some(_) | None => return Err(no("it names no hash")),
+        let Some(Value::String(says)) = all.remove(HASH_KEY) else {
+            return Err(no("it names no hash"));
         };
         let is = hash(&all);
         if says != is {

@@ -181,7 +181,7 @@ proptest! {
     fn no_other_character_passes(at in any::<prop::sample::Index>(), other in "[ -~]") {
         let text = document().seal().expect("it can be sealed");
         let at = at.index(text.len());
-        let mut changed = text.clone();
+        let mut changed = text;
         if changed.is_char_boundary(at) && changed.is_char_boundary(at + 1) {
             changed.replace_range(at..=at, &other);
         }
