@@ -9,6 +9,7 @@ mod exit;
 mod follow;
 mod outcome;
 mod past;
+mod planfile;
 mod runner;
 mod runs;
 mod session;
@@ -46,7 +47,7 @@ fn failed(global: &Global, error: &anyhow::Error) -> Exit {
             None => eprintln!("{}: {error:#}", paint.bold(Colour::Red, "error")),
         }
     }
-    if invalid.is_some() {
+    if invalid.is_some() || error.is::<planfile::Unusable>() {
         Exit::Usage
     } else {
         Exit::Failed

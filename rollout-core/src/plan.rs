@@ -16,7 +16,11 @@ use crate::probe::Subject;
 use crate::service::Identity;
 use crate::time::millis;
 
+pub mod assumed;
+pub mod document;
 pub mod step;
+pub mod window;
+pub mod worst;
 
 use step::{Planned, Steps};
 

@@ -20,6 +20,10 @@ pub struct Identity {
     pub region: String,
     /// The caller's ARN.
     pub caller: String,
+    /// When the credentials end, where that is known **and** nothing renews them. Credentials that are renewed as long as the
+    /// program runs have no end here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The digest of each container's image.
@@ -420,6 +424,9 @@ pub struct RestorePoint {
     pub deployment: DeploymentId,
     /// Tasks wanted.
     pub desired: u32,
+    /// When that deployment was made, by the platform's own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// The answer to a capture.

@@ -123,6 +123,7 @@ impl Rollback for EcsRollback {
             images,
             deployment: primary.id.clone(),
             desired: seen.desired,
+            since: Some(primary.created_at),
         }))
     }
 

@@ -15,6 +15,7 @@ mod service;
 mod task;
 #[cfg(test)]
 mod tests;
+pub(crate) mod window;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rollout_core::id::EnvironmentName;
+use rollout_core::plan::window::Window;
 use toml::de::DeTable;
 
 pub(crate) use dns::Dns;
@@ -71,6 +73,8 @@ pub(crate) struct Promotion {
     pub(crate) soak: Duration,
     /// Services that may be between the old and the new release at once.
     pub(crate) services_at_once: u32,
+    /// When a release may begin.
+    pub(crate) window: Option<Window>,
 }
 
 impl Config {
@@ -172,6 +176,7 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
         to,
         soak,
         services_at_once,
+        window,
     } = promotion?;
     Some(Loaded {
         value: Config {
@@ -184,6 +189,7 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
                 to: to.value.clone(),
                 soak,
                 services_at_once,
+                window,
             },
             services,
             gates,
@@ -229,6 +235,7 @@ struct Direction {
     to: At<EnvironmentName>,
     soak: Duration,
     services_at_once: u32,
+    window: Option<Window>,
 }
 
 fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
@@ -243,12 +250,17 @@ fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
             "write 1 or more",
         );
     }
+    let window = reader
+        .value("window")
+        .and_then(|v| v.table("[promotion.window]"))
+        .map(|r| window::read(&r));
     reader.finish();
     Some(Direction {
         from: from?,
         to: to?,
         soak,
         services_at_once,
+        window,
     })
 }
 

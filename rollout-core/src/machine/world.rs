@@ -171,6 +171,7 @@ impl World {
             account: "1".into(),
             region: "r".into(),
             caller: "me".into(),
+            expires_at: None,
         }
     }
 
@@ -187,6 +188,7 @@ impl World {
                 images: present.images.clone(),
                 deployment: present.deployment.clone(),
                 desired: 1,
+                since: None,
             }),
         }
     }

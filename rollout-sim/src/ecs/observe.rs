@@ -186,6 +186,7 @@ impl Environment {
             images: task.images.clone(),
             deployment: primary.id.clone(),
             desired: service.desired,
+            since: Some(primary.created_at),
         })
     }
 }

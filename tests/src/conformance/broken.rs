@@ -568,6 +568,7 @@ impl Rollback for Broken {
                     images: BTreeMap::new(),
                     deployment,
                     desired: seen.desired,
+                    since: None,
                 })
             }
             (captured, _) => captured,

@@ -10,6 +10,7 @@ use crate::probe::Verdict;
 mod before;
 mod ends;
 mod look;
+mod terms;
 mod told;
 
 /// A run against the small world.

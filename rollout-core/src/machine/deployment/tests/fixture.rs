@@ -86,6 +86,7 @@ pub(in crate::machine::deployment) fn point() -> RestorePoint {
         images: images(OLD_REVISION),
         deployment: id(OLD),
         desired: 3,
+        since: None,
     }
 }
 
