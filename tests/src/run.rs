@@ -77,6 +77,7 @@ pub fn failed(effect: &Effect, error: ErrorRecord) -> Event {
     match &effect.action {
         Action::CheckIdentity
         | Action::Capture { .. }
+        | Action::CheckUsable { .. }
         | Action::SampleAlarm(_)
         | Action::ReadRecord { .. }
         | Action::Confirm { .. }

@@ -105,6 +105,7 @@ impl Found {
                 self.digests.insert(step.clone(), digest.clone());
             }
             Event::Start
+            | Event::UsabilitySeen { .. }
             | Event::AlarmSampled { .. }
             | Event::Confirmed { .. }
             | Event::CallFailed { .. }

@@ -4,7 +4,7 @@ use anyhow::bail;
 use rollout_core::driver::PortPerformer;
 use rollout_core::id::StepId;
 use rollout_core::journal::FileJournal;
-use rollout_core::machine::unwind::{Policy, Spec, Unwind};
+use rollout_core::machine::unwind::{Spec, Unwind};
 
 use super::run::CALL;
 use crate::args::{Global, Which};
@@ -76,9 +76,5 @@ fn unwinding(past: &Past) -> anyhow::Result<Unwind> {
         changed: past.machine.changed().to_vec(),
         blocked_by: past.machine.blocked_by().cloned(),
     };
-    let policy = Policy {
-        deployment: policy.unwind_deployment.clone(),
-        cutover: policy.unwind_cutover.clone(),
-    };
-    Ok(Unwind::new(spec, policy))
+    Ok(Unwind::new(spec, policy.unwind()))
 }
