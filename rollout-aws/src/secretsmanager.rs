@@ -122,12 +122,8 @@ pub(crate) fn unseen(error: Error) -> Result<Found, Error> {
                 why: error.to_string(),
             })
         }
-        ErrorKind::AlreadyExists
-        | ErrorKind::Conflict
-        | ErrorKind::Throttled
-        | ErrorKind::Unavailable
-        | ErrorKind::TimedOut
-        | ErrorKind::Unexpected => Err(error),
+        // It may be found out later.
+        _ => Err(error),
     }
 }
 

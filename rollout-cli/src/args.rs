@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rollout_core::id::EnvironmentName;
 
 /// Where the configuration is unless told otherwise.
 const CONFIG: &str = "rollout.toml";
@@ -164,10 +165,20 @@ pub(crate) enum Command {
     Run(Run),
     /// Show how far a run is, or how it ended.
     Status(Which),
+    /// Go on with a run whose process is gone.
+    Resume(Which),
+    /// List the runs.
+    List,
     /// Go back to what ran before a run.
-    Rollback(Which),
+    Rollback(Rollback),
+    /// Show what is held since a rollback, or let releases in again.
+    #[command(subcommand)]
+    Hold(HoldCommand),
     /// Ask a run that is under way elsewhere to stop at a safe place.
     Abort(Which),
+    /// Look at the journals of a run.
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Print the state machines as Mermaid diagrams.
     Graph(Graph),
     /// Use the simulated cloud by itself.
@@ -198,6 +209,41 @@ pub(crate) struct Run {
     pub(crate) run: Option<String>,
 }
 
+/// `rollout rollback`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Why, for whoever meets the hold: until `rollout hold lift`, nothing new is released to the environment.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `rollout hold`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum HoldCommand {
+    /// Show which environments are held, by whom, since when and why.
+    Show(HoldShow),
+    /// Let releases into an environment again.
+    Lift(HoldLift),
+}
+
+/// `rollout hold show`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HoldShow {
+    /// The environment; all of them when left out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<EnvironmentName>,
+}
+
+/// `rollout hold lift`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HoldLift {
+    /// The environment.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: EnvironmentName,
+}
+
 /// A run that was begun before.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Which {
@@ -223,6 +269,15 @@ pub(crate) struct Completions {
     /// The shell.
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// `rollout journal`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Say whether the journals are whole: every record there, unchanged and in order, and what a replay of them comes to.
+    Verify(Which),
+    /// Print what was intended and what happened, record by record.
+    Show(Which),
 }
 
 /// `rollout sim`.
@@ -261,7 +316,9 @@ Examples:
   rollout run --cloud sim --sim-incident bad-image what a bad image looks like
   rollout run --json | tee run.jsonl               for programs: one object a line, the outcome last
   rollout status                                   how far the last run is
-  rollout rollback                                 back to what ran before the last run
+  rollout resume                                   go on with the last run, whose process is gone
+  rollout rollback --reason 'checkout is broken'   back to what ran before the last run; the environment is held since
+  rollout hold lift --env production               let releases in again
 
 Exit codes: 0 released, 10 refused, 11 rolled back, 12 superseded, 13 aborted, 14 stuck, 2 usage or
 configuration, 130 left by a second Ctrl-C, 1 anything else. `rollout exit-codes` explains them.";

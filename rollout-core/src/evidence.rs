@@ -116,6 +116,8 @@ pub enum Cause {
     LastKnownGoodTooOld,
     /// What there is to go back to cannot run any more, or that cannot be found out and the policy asks for it.
     LastKnownGoodUnusable,
+    /// Somebody took the environment back, and it is held since.
+    EnvironmentHeld,
     /// What was about to be done exceeds the plan's bounds.
     OutOfBounds,
     /// The caller may not do what the step needs.

@@ -9,10 +9,8 @@ use std::sync::Arc;
 use futures_core::Stream;
 use pollster::block_on;
 use rollout_core::driver::{DriveError, Driver, PortPerformer};
-use rollout_core::error::ErrorRecord;
 use rollout_core::journal::{Journal, MemoryJournal, Record};
-use rollout_core::machine::rollout::{Action, Effect, Event, Outcome, Rollout};
-use rollout_core::machine::{cutover, deployment, promotion, task, unwind};
+use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
 use rollout_core::observer::{Observer, Silent};
 use rollout_core::plan::{Draft, RolloutPlan};
 use rollout_core::port::{Clock, Ports};
@@ -68,47 +66,6 @@ pub fn performer(cloud: &SimCloud, machine: &Rollout) -> PortPerformer {
 fn through(ports: Ports, clock: Arc<dyn Clock>, machine: &Rollout) -> PortPerformer {
     let step = "release".parse().expect("a name");
     PortPerformer::new(ports, clock, machine.plan().run.clone(), step, CALL)
-}
-
-/// The failure of the call that an effect asked for.
-#[must_use]
-pub fn failed(effect: &Effect, error: ErrorRecord) -> Event {
-    let step = effect.step.clone();
-    match &effect.action {
-        Action::CheckIdentity
-        | Action::Capture { .. }
-        | Action::CheckUsable { .. }
-        | Action::SampleAlarm(_)
-        | Action::ReadRecord { .. }
-        | Action::Confirm { .. }
-        | Action::Gate(_) => Event::CallFailed { step, error },
-        Action::Promotion(_) => Event::Promotion {
-            step,
-            event: promotion::Event::CallFailed(error),
-        },
-        Action::Task(_) => Event::Task {
-            step,
-            event: task::Event::CallFailed(error),
-        },
-        Action::Deployment(_) => Event::Deployment {
-            step,
-            event: deployment::Event::CallFailed(error),
-        },
-        Action::Cutover(_) => Event::Cutover {
-            step,
-            event: cutover::Event::CallFailed(error),
-        },
-        Action::Unwind(inner) => Event::Unwind(match &inner.action {
-            unwind::Action::Deployment(_) => unwind::Event::Deployment {
-                step,
-                event: deployment::Event::CallFailed(error),
-            },
-            unwind::Action::Cutover(_) => unwind::Event::Cutover {
-                step,
-                event: cutover::Event::CallFailed(error),
-            },
-        }),
-    }
 }
 
 /// Runs a plan to its end.

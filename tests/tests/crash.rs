@@ -79,14 +79,14 @@ fn check(world: &World, draft: &Draft, whole: &[run::Entry], at: u64) {
         .iter()
         .filter_map(|record| match record.body {
             Body::Happened { of, .. } => of,
-            Body::Opened(_) | Body::Issued { .. } | Body::Closed => None,
+            Body::Opened(_) | Body::Issued { .. } | Body::Resumed(_) | Body::Closed => None,
         })
         .collect();
     let issued: Vec<(u64, &Effect)> = records
         .iter()
         .filter_map(|record| match &record.body {
             Body::Issued { effect } => Some((record.seq, effect)),
-            Body::Opened(_) | Body::Happened { .. } | Body::Closed => None,
+            Body::Opened(_) | Body::Happened { .. } | Body::Resumed(_) | Body::Closed => None,
         })
         .collect();
     let under_way: Vec<(u64, Effect)> = issued
@@ -99,7 +99,7 @@ fn check(world: &World, draft: &Draft, whole: &[run::Entry], at: u64) {
     // What was asked for and not intended yet is what an undisturbed run intends next.
     let rest = whole.iter().skip(records.len()).map(|record| match &record.body {
         Body::Issued { effect } => Some(effect.clone()),
-        Body::Opened(_) | Body::Happened { .. } | Body::Closed => None,
+        Body::Opened(_) | Body::Happened { .. } | Body::Resumed(_) | Body::Closed => None,
     });
     let next: Vec<Effect> = rest.map_while(|effect| effect).collect();
     assert_eq!(replayed.unsaid, next, "record {at}");

@@ -153,6 +153,7 @@ where
             EntryBody::Opened(_) => "opened".to_owned(),
             EntryBody::Issued { effect } => format!("issued {effect:?}"),
             EntryBody::Happened { event, .. } => format!("happened {event:?}"),
+            EntryBody::Resumed(_) => "resumed".to_owned(),
             EntryBody::Closed => "closed".to_owned(),
         };
         if let EntryBody::Issued { effect } = entry.body {

@@ -1,6 +1,7 @@
 //! Journals that earlier versions wrote, kept for ever: each must replay to the outcome that it had.
 //!
-//! They are never edited. When a version changes what a machine does it writes new ones beside them, under its own number:
+//! They are never edited. When a version changes what a machine does it writes new ones beside them, under its own number and that of the
+//! journals' format:
 //!
 //! ```sh
 //! ROLLOUT_WRITE_JOURNALS=1 cargo test --package rollout-tests --test journals
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rollout_core::Machine as _;
-use rollout_core::journal::{Body, FileJournal, read_file, replay};
+use rollout_core::journal::{Body, FORMAT, FileJournal, read_file, replay};
 use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
 use rollout_core::observer::Silent;
 use rollout_core::plan::Draft;
@@ -117,7 +118,7 @@ fn write() {
 }
 
 fn write_one(into: &Path, name: &str, world: World, draft: Draft, abort: Abort) {
-    let path = into.join(format!("{VERSION}-{name}.jsonl"));
+    let path = into.join(format!("{VERSION}-format-{FORMAT}-{name}.jsonl"));
     // One that is there is replaced: until a version is released its journals may change.
     let _: Result<(), _> = fs::remove_file(&path);
     let journal = FileJournal::create(&path).expect("the file can be made");

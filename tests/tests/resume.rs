@@ -7,12 +7,10 @@
 //! ROLLOUT_PAIRS=all cargo test --profile proof --package rollout-tests --test resume -- --nocapture    # every pair
 //! ```
 //!
-//! The driver has no resume of its own yet. What goes on here is the smallest one that the machines allow: what was intended and
-//! has no result is a lost answer if it changes something, and is asked again if it does not.
+//! A run that was closed is left as it is.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -20,15 +18,15 @@ use pollster::block_on;
 use rollout_core::driver::{DriveError, Driver, Perform, PortPerformer};
 use rollout_core::error::{Applied, Error, ErrorKind};
 use rollout_core::journal::{
-    Body, Durability, Entry, EntryBody, Journal, JournalError, MemoryJournal, Replayed, replay,
+    Body, Durability, Entry, Journal, JournalError, MemoryJournal, Resumption, replay,
 };
+use rollout_core::machine::Lifecycle as _;
 use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
-use rollout_core::machine::{Lifecycle as _, Transitions as _};
 use rollout_core::observer::Silent;
 use rollout_core::plan::Draft;
 use rollout_core::{Effect as _, Machine as _};
 use rollout_sim::{Incident, SimCloud, When, World};
-use rollout_tests::run::{self, failed, fresh, storefront};
+use rollout_tests::run::{self, fresh, storefront};
 use rollout_tests::truth::{self, SERVICES, flaws};
 
 /// Where a runner dies: no record from this one on is written. With `not_made` it dies right before a call whose answer that
@@ -102,7 +100,7 @@ impl Perform<Rollout> for Dies {
 /// A lost answer to an effect.
 fn lost(effect: &Effect) -> Event {
     let error = Error::new(ErrorKind::TimedOut, "resume", "the runner died in the call");
-    failed(effect, error.applied(Applied::Maybe).record())
+    Rollout::failed(effect, error.applied(Applied::Maybe).record())
 }
 
 /// The storefront's release, the world it begins in, and how it ends when nobody dies.
@@ -176,26 +174,31 @@ impl Case {
     /// The next runner, on a copy of what the last one left. It may die, too.
     fn resume(&self, left: &Left, crash: Option<Crash>) -> Left {
         let cloud = SimCloud::new(left.cloud.world());
-        let replayed = replay(fresh(self.draft.clone()), &left.records).expect("it replays");
+        let mut replayed = replay(fresh(self.draft.clone()), &left.records).expect("it replays");
         let (at, not_made) = crash.map_or((None, None), |crash| (Some(crash.at), crash.not_made));
-        let mut log = Log {
-            cloud: &cloud,
-            journal: Breaks {
-                at,
-                kept: MemoryJournal::new(),
-            },
-            next: replayed.next_seq,
+        let journal = Breaks {
+            at,
+            kept: MemoryJournal::new(),
         };
         let performer = Dies {
             inner: run::performer(&cloud, &replayed.machine),
             before: Mutex::new(not_made),
         };
-        let ended = go_on(&performer, &mut log, replayed);
-        let records = [left.records.clone(), log.journal.kept.records()].concat();
+        let clock = cloud.clock();
+        let driver = Driver {
+            run: replayed.machine.plan().run.clone(),
+            performer: &performer,
+            journal: &journal,
+            clock: clock.as_ref(),
+            observer: &Silent,
+        };
+        let by = Resumption::default();
+        let ended = block_on(driver.resume(&mut replayed, &by, futures_util::stream::empty()));
+        let records = [left.records.clone(), journal.kept.records()].concat();
         let outcome = match ended {
             Ok(outcome) => Some(outcome),
             Err(error) => {
-                assert!(at.is_some(), "{error}");
+                assert!(at.is_some() && matches!(error, DriveError::Journal(_)), "{error}");
                 performer.has_died();
                 None
             }
@@ -313,7 +316,7 @@ fn named(crashes: &[&Crash]) -> String {
 fn crashes(records: &[run::Entry], from: usize) -> Vec<Crash> {
     let issued = |record: &run::Entry| match &record.body {
         Body::Issued { effect } => Some(effect.clone()),
-        Body::Opened(_) | Body::Happened { .. } | Body::Closed => None,
+        Body::Opened(_) | Body::Happened { .. } | Body::Resumed(_) | Body::Closed => None,
     };
     let mut all = Vec::new();
     for (at, record) in records.iter().enumerate().skip(from) {
@@ -354,82 +357,6 @@ fn asked_again(records: &[run::Entry], from: usize, wanted: &Effect) -> usize {
         matches!(&record.body, Body::Issued { effect } if effect == wanted) && !answered_before(*seq)
     });
     open.count()
-}
-
-/// The resumed run's journal.
-struct Log<'a> {
-    cloud: &'a SimCloud,
-    journal: Breaks,
-    next: u64,
-}
-
-impl Log<'_> {
-    fn append(&mut self, body: EntryBody<'_, Event, Effect>) -> Result<u64, JournalError> {
-        let (seq, at) = (self.next, self.cloud.clock().now());
-        block_on(self.journal.append(Entry { seq, at, body }, Durability::Durable))?;
-        self.next += 1;
-        Ok(seq)
-    }
-}
-
-/// Goes on with a machine: what may have happened is a lost answer, what was never said is said. One call at a time.
-fn go_on(
-    performer: &Dies,
-    log: &mut Log<'_>,
-    replayed: Replayed<Rollout, Effect>,
-) -> Result<Outcome, JournalError> {
-    let mut machine = replayed.machine;
-    let clock = log.cloud.clock();
-    if replayed.next_seq == 0 {
-        log.append(EntryBody::Opened(&rollout_core::journal::Header {
-            format: rollout_core::journal::FORMAT,
-            machine: Rollout::NAME.to_owned(),
-            run: machine.plan().run.clone(),
-            fresh: serde_json::to_value(&machine).expect("plain data"),
-        }))?;
-    }
-    let (writes, reads): (Vec<_>, Vec<_>) = replayed
-        .open
-        .into_iter()
-        .partition(|(_, effect)| effect.mutates());
-    let mut inbox: VecDeque<(Option<u64>, Event)> = writes
-        .iter()
-        .map(|(seq, effect)| (Some(*seq), lost(effect)))
-        .collect();
-    // Before anything was said, the start itself is what was not said.
-    if replayed.next_seq < 2 {
-        inbox.push_back((None, Rollout::start()));
-    }
-    let mut todo: VecDeque<(Option<u64>, Effect)> = reads
-        .into_iter()
-        .map(|(seq, effect)| (Some(seq), effect))
-        .chain(replayed.unsaid.into_iter().map(|effect| (None, effect)))
-        .collect();
-    loop {
-        while let Some((of, event)) = inbox.pop_front() {
-            log.append(EntryBody::Happened { of, event: &event })?;
-            let effects = machine.handle(clock.now(), event).expect("the machine takes it");
-            todo.extend(effects.into_iter().map(|effect| (None, effect)));
-        }
-        if let Some(outcome) = machine.outcome() {
-            if !replayed.closed {
-                log.append(EntryBody::Closed)?;
-            }
-            return Ok(outcome);
-        }
-        if let Some((said, effect)) = todo.pop_front() {
-            let seq = match said {
-                Some(seq) => seq,
-                None => log.append(EntryBody::Issued { effect: &effect })?,
-            };
-            let event = block_on(Perform::<Rollout>::perform(performer, &effect));
-            inbox.push_back((Some(seq), event));
-        } else {
-            let deadline = machine.deadline().expect("it waits for something");
-            block_on(clock.sleep_until(deadline.at));
-            inbox.push_back((None, Rollout::elapsed()));
-        }
-    }
 }
 
 /// The revision of each service: a change that is made twice would leave another.

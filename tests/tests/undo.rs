@@ -11,11 +11,12 @@ use rollout_core::Effect as _;
 use rollout_core::driver::{Driver, Perform, PortPerformer};
 use rollout_core::error::{Applied, Error, ErrorKind, Retry};
 use rollout_core::journal::MemoryJournal;
+use rollout_core::machine::Lifecycle as _;
 use rollout_core::machine::rollout::{Action, Effect, Event, Outcome, Rollout};
 use rollout_core::observer::Silent;
 use rollout_core::plan::Draft;
 use rollout_sim::{Incident, SimCloud, When, World};
-use rollout_tests::run::{self, failed, fresh, storefront};
+use rollout_tests::run::{self, fresh, storefront};
 use rollout_tests::truth::{self, Claim, SERVICES, end};
 
 /// What happens to a change.
@@ -53,12 +54,12 @@ impl Perform<Rollout> for Troubled {
                 Trouble::Refused => {
                     let error = Error::new(ErrorKind::PermissionDenied, "undo", "refused by the test");
                     let error = error.applied(Applied::No).retry(Retry::Never);
-                    return failed(effect, error.record());
+                    return Rollout::failed(effect, error.record());
                 }
                 Trouble::Unanswered => {
                     Perform::<Rollout>::perform(&self.inner, effect).await;
                     let error = Error::new(ErrorKind::TimedOut, "undo", "the answer was lost");
-                    return failed(effect, error.applied(Applied::Maybe).record());
+                    return Rollout::failed(effect, error.applied(Applied::Maybe).record());
                 }
                 Trouble::Twice => {
                     Perform::<Rollout>::perform(&self.inner, effect).await;

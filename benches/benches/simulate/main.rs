@@ -73,7 +73,7 @@ fn again(c: &mut Criterion, name: &str, machine: &Rollout, records: &Records) {
         .iter()
         .filter_map(|record| match &record.body {
             Body::Happened { event, .. } => Some((record.at, event.clone())),
-            Body::Opened(_) | Body::Issued { .. } | Body::Closed => None,
+            Body::Opened(_) | Body::Issued { .. } | Body::Resumed(_) | Body::Closed => None,
         })
         .collect();
     let mut group = c.benchmark_group("transition");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rollout_core::dns::{RecordKey, Snapshot};
 use rollout_core::driver::{Perform, PortPerformer};
-use rollout_core::evidence::Reason;
+use rollout_core::evidence::{Cause, Reason};
 use rollout_core::id::{ImageDigest, RunId, StepId};
 use rollout_core::machine::promotion::{self, Reference};
 use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout, StateKind};
@@ -18,11 +18,14 @@ use rollout_core::service::{Captured, Identity};
 use rollout_core::{Effect as _, Machine as _};
 
 use super::run::CALL;
+use rollout_core::time::Timestamp;
+
 use crate::args::{Global, Release};
 use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::draft;
 use crate::exit::Exit;
+use crate::hold::{HoldFiles, Holds as _, TakenBack};
 use crate::runs::Runs;
 use crate::view::paint::Paint;
 
@@ -35,11 +38,23 @@ pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
     let plan = draft::plan(&config, &release, &run)?;
     let runs = Runs::new(&global.state_dir);
     super::block_on(async {
-        let cloud = Cloud::open(global, &config, &runs, &release).await?;
+        let cloud = Cloud::open(global, &config, &runs, &release, Timestamp::EPOCH).await?;
         let clock = cloud.clock();
         let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
         let mut found = read(plan, &performer, clock.as_ref()).await?;
         found.overlays.clone_from(&config.overlays);
+        let taken = HoldFiles::new(&global.state_dir).of(&config.promotion.to)?;
+        if let Some(taken) = taken.filter(TakenBack::is_held) {
+            let refusal = taken.refusal().here(global);
+            let text = format!(
+                "{}; next: {}",
+                refusal.why.unwrap_or_default(),
+                refusal.next.join(", ")
+            );
+            found
+                .refusals
+                .insert(0, Reason::new(Cause::EnvironmentHeld, text));
+        }
         // Not closed: reading leaves a simulated cloud as it was.
         let exit = if found.refusals.is_empty() {
             Exit::Done

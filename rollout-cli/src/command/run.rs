@@ -4,14 +4,17 @@ use core::time::Duration;
 
 use rollout_core::driver::PortPerformer;
 use rollout_core::id::{RunId, StepId};
+use rollout_core::journal::FileJournal;
 use rollout_core::machine::rollout::Rollout;
+use rollout_core::time::Timestamp;
 
 use crate::args::{Global, Run};
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Keeping};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::hold::{HoldFiles, Holds as _};
 use crate::runs::Runs;
-use crate::session::{Ending, Session};
+use crate::session::{Ending, Session, Work};
 use crate::{draft, outcome};
 
 /// The longest that one call may take; the machines' own answer times are shorter where it matters.
@@ -26,8 +29,15 @@ pub(crate) fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit> {
         None => runs.fresh_name(&release)?,
     };
     let plan = draft::plan(&config, &release, &run)?;
+    let holds = HoldFiles::new(&global.state_dir);
+    let target = &config.promotion.to;
+    match holds.of(target)? {
+        Some(taken) if taken.is_held() => return Ok(super::held(global, &taken, run.as_str())),
+        Some(taken) => super::say(global, &taken.note()),
+        None => {}
+    }
     super::block_on(async {
-        let cloud = Cloud::open(global, &config, &runs, &release).await?;
+        let cloud = Cloud::open(global, &config, &runs, &release, Timestamp::EPOCH).await?;
         let dir = runs.create(&run)?;
         let performer = PortPerformer::new(
             cloud.ports(),
@@ -37,17 +47,22 @@ pub(crate) fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit> {
             CALL,
         );
         let mut machine = Rollout::new(plan);
+        let journal = FileJournal::create(dir.journal())?;
+        // A process that is killed leaves the world behind that its journal speaks of.
+        cloud.keep(&runs)?;
+        let performer = Keeping::new(performer, &cloud, &runs);
         let session = Session {
             global,
             dir: &dir,
-            journal: &dir.journal(),
+            journal: &journal,
             performer: &performer,
             clock: &cloud.clock(),
         };
-        let ending = session.drive(&mut machine).await;
-        cloud.close(&runs)?;
+        let ending = session.drive(Work::New(&mut machine)).await;
+        cloud.keep(&runs)?;
         Ok(match ending? {
             Ending::Outcome(outcome) => {
+                super::went(&holds, &config, &run, &outcome)?;
                 let report = outcome::of_rollout(&outcome, &run, &config.promotion.to).here(global);
                 super::report(global, &report, run.as_str(), cloud.clock().now())
             }

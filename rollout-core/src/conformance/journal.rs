@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Stop, hold, same};
 use crate::id::RunId;
-use crate::journal::{Body, Durability, Entry, EntryBody, FORMAT, Header, Journal, JournalError, Record};
+use crate::journal::{Body, Durability, FORMAT, Header, Journal, JournalError, Record, Resumption};
 use crate::time::Timestamp;
 
 /// A record of the checks.
@@ -94,6 +94,9 @@ fn whole_run() -> Result<Vec<Written>, Stop> {
         issued("copy"),
         issued("sample"),
         happened(Some(3), "sampled"),
+        Body::Resumed(Resumption {
+            by: Some("another runner".to_owned()),
+        }),
         happened(Some(2), "copied"),
         Body::Closed,
     ]))
@@ -104,14 +107,7 @@ async fn append(
     record: &Written,
     durability: Durability,
 ) -> Result<(), JournalError> {
-    let body = match &record.body {
-        Body::Opened(header) => EntryBody::Opened(header),
-        Body::Issued { effect } => EntryBody::Issued { effect },
-        Body::Happened { of, event } => EntryBody::Happened { of: *of, event },
-        Body::Closed => EntryBody::Closed,
-    };
-    let (seq, at) = (record.seq, record.at);
-    journal.append(Entry { seq, at, body }, durability).await
+    journal.append(record.entry(), durability).await
 }
 
 fn told(error: &JournalError) -> String {

@@ -14,8 +14,11 @@ use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 
+use crate::error::{Applied, ErrorKind, ErrorRecord, Retry};
 use crate::id::RunId;
-use crate::journal::{Durability, Entry, EntryBody, FORMAT, Header, Journal, JournalError};
+use crate::journal::{
+    Durability, Entry, EntryBody, FORMAT, Header, Journal, JournalError, Replayed, Resumption,
+};
 use crate::machine::{Effect as _, Lifecycle, Machine, Rejected, Transitions};
 use crate::observer::{Notice, Observer};
 use crate::port::Clock;
@@ -65,6 +68,19 @@ pub struct Driver<'a, M: Machine + 'static> {
     pub observer: &'a dyn Observer<M>,
 }
 
+/// The failure of a call whose answer nobody will ever hear.
+fn unheard() -> ErrorRecord {
+    ErrorRecord {
+        kind: ErrorKind::TimedOut,
+        retry: Retry::Later,
+        applied: Applied::Maybe,
+        operation: "resume".to_owned(),
+        context: "the runner that made the call is gone, and its answer with it".to_owned(),
+        retry_after: None,
+        cause: None,
+    }
+}
+
 /// What the loop woke up for.
 enum Woken<E> {
     Signal(E),
@@ -99,47 +115,115 @@ where
         machine: &mut M,
         signals: impl Stream<Item = M::Event> + Send,
     ) -> Result<M::Outcome, DriveError> {
-        let fresh = serde_json::to_value(&*machine).map_err(DriveError::Store)?;
+        let mut log = self.log(0);
+        self.open(&mut log, machine).await?;
+        let todo = self.take(&mut log, machine, None, M::start()).await?;
+        let todo = todo.into_iter().map(|effect| (None, effect)).collect();
+        self.go(log, machine, todo, signals).await
+    }
+
+    /// Goes on with what a journal says that another runner has left, to the outcome. The journal that takes the records from
+    /// here on is the same one, and must be this runner's alone.
+    ///
+    /// An effect that was intended, has no result and changes something is a lost answer (`Applied::Maybe`): the machine observes
+    /// before it says it again, if ever (invariant I-18). One that changes nothing is asked again, one whose intent is not in the journal
+    /// is said now. A journal that is closed is left as it is.
+    ///
+    /// `left.machine` is driven in place. Who goes on is written down as [`Resumption`].
+    ///
+    /// # Errors
+    /// [`DriveError`]; see its variants.
+    pub async fn resume(
+        &self,
+        left: &mut Replayed<M, M::Effect>,
+        by: &Resumption,
+        signals: impl Stream<Item = M::Event> + Send,
+    ) -> Result<M::Outcome, DriveError> {
+        let Replayed {
+            machine,
+            open,
+            unsaid,
+            next_seq,
+            closed,
+            ..
+        } = left;
+        if *closed {
+            return machine.outcome().ok_or(DriveError::Idle);
+        }
+        let mut log = self.log(*next_seq);
+        if *next_seq == 0 {
+            self.open(&mut log, machine).await?;
+        }
+        // Durable, and first: whoever else still writes to this journal is found out before anything is done.
+        log.append(EntryBody::Resumed(by), Durability::Durable).await?;
+        let (writes, reads): (Vec<_>, Vec<_>) = core::mem::take(open)
+            .into_iter()
+            .partition(|(_, effect)| effect.mutates());
+        let said = reads.into_iter().map(|(seq, effect)| (Some(seq), effect));
+        let not_said = core::mem::take(unsaid).into_iter().map(|effect| (None, effect));
+        let mut todo: VecDeque<_> = said.chain(not_said).collect();
+        for (seq, effect) in writes {
+            let event = M::failed(&effect, unheard());
+            let more = self.take(&mut log, machine, Some(seq), event).await?;
+            todo.extend(more.into_iter().map(|effect| (None, effect)));
+        }
+        // A machine that has begun and not ended waits for something.
+        if machine.outcome().is_none() && machine.deadline().is_none() {
+            let more = self.take(&mut log, machine, None, M::start()).await?;
+            todo.extend(more.into_iter().map(|effect| (None, effect)));
+        }
+        self.go(log, machine, todo, signals).await
+    }
+
+    fn log(&self, seq: u64) -> Log<'_, M> {
+        Log {
+            journal: self.journal,
+            clock: self.clock,
+            seq,
+        }
+    }
+
+    /// Writes the first record.
+    async fn open(&self, log: &mut Log<'_, M>, machine: &M) -> Result<(), DriveError> {
+        let fresh = serde_json::to_value(machine).map_err(DriveError::Store)?;
         let header = Header {
             format: FORMAT,
             machine: M::NAME.to_owned(),
             run: self.run.clone(),
             fresh,
         };
-        let mut log = Log {
-            journal: self.journal,
-            clock: self.clock,
-            seq: 0,
-        };
         log.append(EntryBody::Opened(&header), Durability::Durable)
             .await?;
+        Ok(())
+    }
 
+    /// The loop. `todo` is what must be done first; effects with a number are in the journal already.
+    async fn go(
+        &self,
+        mut log: Log<'_, M>,
+        machine: &mut M,
+        mut todo: VecDeque<(Option<u64>, M::Effect)>,
+        signals: impl Stream<Item = M::Event> + Send,
+    ) -> Result<M::Outcome, DriveError> {
         let mut signals = core::pin::pin!(signals);
         let mut signals_open = true;
         let mut flight: InFlight<'_, M::Event> = FuturesUnordered::new();
-        let mut inbox = VecDeque::from([(None, M::start())]);
         loop {
-            while let Some((of, event)) = inbox.pop_front() {
-                for effect in self.take(&mut log, machine, of, event).await? {
-                    let durability = if effect.mutates() {
-                        Durability::Durable
-                    } else {
-                        Durability::Lazy
-                    };
-                    let seq = log
-                        .append(EntryBody::Issued { effect: &effect }, durability)
-                        .await?;
-                    self.observer
-                        .notice(self.clock.now(), machine, &Notice::Issued(&effect));
-                    let performer = self.performer;
-                    flight.push(Box::pin(async move { (seq, performer.perform(&effect).await) }));
-                }
-                if let Some(outcome) = machine.outcome() {
-                    log.append(EntryBody::Closed, Durability::Durable).await?;
-                    self.observer
-                        .notice(self.clock.now(), machine, &Notice::Ended(&outcome));
-                    return Ok(outcome);
-                }
+            while let Some((said, effect)) = todo.pop_front() {
+                let seq = match said {
+                    Some(seq) => seq,
+                    None => self.intend(&mut log, &effect).await?,
+                };
+                self.observer
+                    .notice(self.clock.now(), machine, &Notice::Issued(&effect));
+                let performer = self.performer;
+                flight.push(Box::pin(async move { (seq, performer.perform(&effect).await) }));
+            }
+            if let Some(outcome) = machine.outcome() {
+                log.append(EntryBody::Closed, Durability::Durable).await?;
+                self.observer
+                    .notice(self.clock.now(), machine, &Notice::Ended(&outcome));
+                return Ok(outcome);
             }
             let deadline = machine.deadline();
             if let Some(deadline) = deadline.filter(|_| flight.is_empty()) {
@@ -147,13 +231,27 @@ where
                     .notice(self.clock.now(), machine, &Notice::Waiting(deadline));
             }
             let mut sleep = deadline.map(|deadline| self.clock.sleep_until(deadline.at));
-            match poll_fn(|cx| wake(cx, signals.as_mut(), &mut signals_open, &mut flight, &mut sleep)).await {
-                Woken::Signal(event) => inbox.push_back((None, event)),
-                Woken::Answer(seq, event) => inbox.push_back((Some(seq), event)),
-                Woken::Deadline => inbox.push_back((None, M::elapsed())),
+            let woken =
+                poll_fn(|cx| wake(cx, signals.as_mut(), &mut signals_open, &mut flight, &mut sleep)).await;
+            let (of, event) = match woken {
+                Woken::Signal(event) => (None, event),
+                Woken::Answer(seq, event) => (Some(seq), event),
+                Woken::Deadline => (None, M::elapsed()),
                 Woken::NothingLeft => return Err(DriveError::Idle),
-            }
+            };
+            let effects = self.take(&mut log, machine, of, event).await?;
+            todo.extend(effects.into_iter().map(|effect| (None, effect)));
         }
+    }
+
+    /// Writes down that an effect is about to run.
+    async fn intend(&self, log: &mut Log<'_, M>, effect: &M::Effect) -> Result<u64, DriveError> {
+        let durability = if effect.mutates() {
+            Durability::Durable
+        } else {
+            Durability::Lazy
+        };
+        Ok(log.append(EntryBody::Issued { effect }, durability).await?)
     }
 
     /// Appends one event and gives it to the machine.

@@ -9,7 +9,6 @@ use super::Perform;
 use crate::context::OpContext;
 use crate::error::Error;
 use crate::id::{Generation, RunId, StepId};
-use crate::machine::Effect as _;
 use crate::machine::cutover::{self, Cutover};
 use crate::machine::deployment::{self, Deployment};
 use crate::machine::gate::{self, Gate};
@@ -17,6 +16,7 @@ use crate::machine::promotion::{self, Promotion};
 use crate::machine::rollout::{self, Rollout};
 use crate::machine::task::{self, OneOff};
 use crate::machine::unwind::{self, Unwind};
+use crate::machine::{Effect as _, Lifecycle as _};
 use crate::port::{Clock, Ports};
 
 /// Runs the effects of every machine of this crate on a set of ports.
@@ -87,7 +87,7 @@ impl PortPerformer {
                 images.read(&ctx, image).await.map(promotion::Event::ReadBack)
             }
         };
-        answer.unwrap_or_else(|error| promotion::Event::CallFailed(error.record()))
+        answer.unwrap_or_else(|error| Promotion::failed(effect, error.record()))
     }
 
     async fn task(&self, step: &StepId, effect: &task::Effect) -> task::Event {
@@ -105,7 +105,7 @@ impl PortPerformer {
                 target.stop_task(&ctx, task).await.map(|()| task::Event::StopSent)
             }
         };
-        answer.unwrap_or_else(|error| task::Event::CallFailed(error.record()))
+        answer.unwrap_or_else(|error| OneOff::failed(effect, error.record()))
     }
 
     async fn deployment(&self, step: &StepId, effect: &deployment::Effect) -> deployment::Event {
@@ -149,7 +149,7 @@ impl PortPerformer {
                 .await
                 .map(|seen| deployment::Event::Observed(Box::new(seen))),
         };
-        answer.unwrap_or_else(|error| deployment::Event::CallFailed(error.record()))
+        answer.unwrap_or_else(|error| Deployment::failed(effect, error.record()))
     }
 
     async fn gate(&self, step: &StepId, effect: &gate::Effect) -> gate::Event {
@@ -158,10 +158,7 @@ impl PortPerformer {
         let probe = request.probe.clone();
         match self.ports.gates.sample(&ctx, request).await {
             Ok(sample) => gate::Event::Sampled { probe, sample },
-            Err(error) => gate::Event::SampleFailed {
-                probe,
-                error: error.record(),
-            },
+            Err(error) => Gate::failed(effect, error.record()),
         }
     }
 
@@ -191,17 +188,14 @@ impl PortPerformer {
                 .await
                 .map(cutover::Event::OldTrafficSeen),
         };
-        answer.unwrap_or_else(|error| cutover::Event::CallFailed(error.record()))
+        answer.unwrap_or_else(|error| Cutover::failed(effect, error.record()))
     }
 
     async fn rollout(&self, effect: &rollout::Effect) -> rollout::Event {
         use rollout::{Action, Event};
         let step = &effect.step;
         let ctx = self.context(step, 1);
-        let failed = |error: Error| Event::CallFailed {
-            step: step.clone(),
-            error: error.record(),
-        };
+        let failed = |error: Error| Rollout::failed(effect, error.record());
         match &effect.action {
             Action::CheckIdentity => self
                 .ports

@@ -56,6 +56,7 @@ where
                 of,
                 event: event.clone(),
             },
+            EntryBody::Resumed(resumption) => Body::Resumed(resumption.clone()),
             EntryBody::Closed => Body::Closed,
         };
         let record = Record {

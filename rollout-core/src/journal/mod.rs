@@ -1,8 +1,10 @@
 //! The journal: what was intended, what happened, in order. It is the truth about a run; a state is a cache of it.
 //!
-//! Records are JSON lines of one shape, with a version in the first. A record is appended **before** an effect that changes
-//! anything runs, and its result before the next one (invariant I-16); [`Durability`] says which appends must be on the disk
-//! before they return.
+//! Records are JSON lines of one shape, with a version in the first, each chained to the one before it by a hash (invariant I-30). A
+//! record is appended **before** an effect that changes anything runs, and its result before the next one (invariant I-16);
+//! [`Durability`] says which appends must be on the disk before they return.
+//!
+//! What a crash leaves is replayed ([`replay`]) and gone on with ([`Driver::resume`](crate::driver::Driver::resume)).
 
 use core::fmt::Debug;
 
@@ -14,13 +16,20 @@ use crate::machine::Machine;
 use crate::time::Timestamp;
 
 mod file;
+mod lines;
 mod memory;
 
-pub use file::{FileJournal, read_file, read_records};
+pub use file::{FileJournal, Reopened, read_file};
+pub use lines::{Chain, LineWriter, Lines, Torn, read_lines, read_until_wrong};
 pub use memory::MemoryJournal;
 
 /// The version of the record format that this crate writes. It reads this one and every older one.
-pub const FORMAT: u32 = 1;
+///
+/// | format | what it brought |
+/// |---|---|
+/// | 1 | records as JSON lines |
+/// | 2 | each line is chained to the one before it; `resumed` |
+pub const FORMAT: u32 = 2;
 
 /// One record, to be written.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -52,6 +61,8 @@ pub enum EntryBody<'a, E, F> {
         /// See [`Body::Happened`].
         event: &'a E,
     },
+    /// See [`Body::Resumed`].
+    Resumed(&'a Resumption),
     /// See [`Body::Closed`].
     Closed,
 }
@@ -66,6 +77,22 @@ pub struct Record<E, F> {
     pub at: Timestamp,
     /// What.
     pub body: Body<E, F>,
+}
+
+impl<E, F> Record<E, F> {
+    /// The same, to be written.
+    #[must_use]
+    pub const fn entry(&self) -> Entry<'_, E, F> {
+        let body = match &self.body {
+            Body::Opened(header) => EntryBody::Opened(header),
+            Body::Issued { effect } => EntryBody::Issued { effect },
+            Body::Happened { of, event } => EntryBody::Happened { of: *of, event },
+            Body::Resumed(resumption) => EntryBody::Resumed(resumption),
+            Body::Closed => EntryBody::Closed,
+        };
+        let (seq, at) = (self.seq, self.at);
+        Entry { seq, at, body }
+    }
 }
 
 /// What a record says.
@@ -87,8 +114,19 @@ pub enum Body<E, F> {
         /// The event.
         event: E,
     },
+    /// A runner goes on with what another one, or itself before a crash, has left. Changes nothing by itself: what became of effects
+    /// without a result is told by the records after it.
+    Resumed(Resumption),
     /// The last record: the machine has an outcome.
     Closed,
+}
+
+/// Who goes on with a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// The runner, for people: who, on which host, in which CI run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// What the first record says.
@@ -243,11 +281,9 @@ where
         self.next_seq = self.next_seq.saturating_add(1);
         self.last = self.last.max(record.at);
         match &record.body {
-            Body::Opened(_) | Body::Closed if self.closed => {
-                return Err(diverged("the journal was closed before".into()));
-            }
+            _ if self.closed => return Err(diverged("the journal was closed before".into())),
             Body::Opened(_) if record.seq > 0 => return Err(diverged("a second header".into())),
-            Body::Opened(_) => {}
+            Body::Opened(_) | Body::Resumed(_) => {}
             Body::Closed => self.closed = true,
             Body::Issued { effect } => {
                 let Some(place) = self.unsaid.iter().position(|asked| asked == effect) else {

@@ -24,6 +24,7 @@ mod call;
 pub mod cutover;
 pub mod deployment;
 pub mod gate;
+mod lifecycle;
 pub mod promotion;
 pub mod rollout;
 mod table;
@@ -36,6 +37,7 @@ pub mod unwind;
 #[cfg(test)]
 pub(crate) mod world;
 
+pub use lifecycle::Lifecycle;
 pub use table::{Disposition, Row, Table, Transitions, table};
 pub(crate) use table::{Step, admits, handle};
 
@@ -61,33 +63,6 @@ pub trait Machine {
 
     /// How it ended, once it has.
     fn outcome(&self) -> Option<Self::Outcome>;
-}
-
-/// The three events that every machine here knows.
-pub trait Lifecycle: Machine {
-    /// Begin.
-    fn start() -> Self::Event;
-    /// The deadline has passed.
-    fn elapsed() -> Self::Event;
-    /// Stop, at a safe place.
-    fn abort() -> Self::Event;
-}
-
-/// Implements [`Lifecycle`] for a machine whose event has the variants `Start`, `Elapsed` and `Abort`.
-macro_rules! lifecycle {
-    ($($machine:ty => $event:ty),+ $(,)?) => {$(
-        impl Lifecycle for $machine {
-            fn start() -> Self::Event {
-                <$event>::Start
-            }
-            fn elapsed() -> Self::Event {
-                <$event>::Elapsed
-            }
-            fn abort() -> Self::Event {
-                <$event>::Abort
-            }
-        }
-    )+};
 }
 
 /// What the driver must know of an effect.
@@ -117,13 +92,3 @@ pub struct Rejected {
 pub(crate) fn name_of(kind: impl fmt::Debug) -> String {
     format!("{kind:?}")
 }
-
-lifecycle!(
-    promotion::Promotion => promotion::Event,
-    deployment::Deployment => deployment::Event,
-    task::OneOff => task::Event,
-    gate::Gate => gate::Event,
-    cutover::Cutover => cutover::Event,
-    unwind::Unwind => unwind::Event,
-    rollout::Rollout => rollout::Event,
-);
