@@ -229,6 +229,25 @@ fn a_way_back_that_is_left_to_a_person_is_left_and_a_person_goes_it() {
 }
 
 #[test]
+fn the_short_cut_comes_back_where_no_new_task_could_start() {
+    // Nothing can be pulled any more, the old images neither. What still runs is all there is.
+    let broken = ["run", "--run", "one", "--sim-incident", "everything-broken"];
+    let (code, end) = Rollout::new().end(&broken);
+    assert_eq!(
+        (code, &end["outcome"]),
+        (Some(11), &Value::from("RolledBack")),
+        "{end}"
+    );
+    let (code, end) = Rollout::with("fast = false").end(&broken);
+    assert_eq!(
+        (code, &end["outcome"]),
+        (Some(14), &Value::from("Stuck")),
+        "{end}"
+    );
+    assert!(says(&end["next"], "rollout rollback one"), "{end}");
+}
+
+#[test]
 fn what_is_too_old_to_go_back_to_refuses_the_release_by_day() {
     let rollout = Rollout::with("max_age = \"1s\"");
     let (code, end) = rollout.end(&["run", "--run", "one"]);

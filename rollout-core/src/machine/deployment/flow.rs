@@ -333,7 +333,7 @@ impl Deployment {
         };
         match doubt {
             Doubt::TurningBack { at } if turns(seen, at.after(self.policy.stale_reads)) => {
-                let text = "the platform is turning the deployment back".to_owned();
+                let text = "the platform to turn the deployment back".to_owned();
                 work.glimpse = Some(Glimpse::of(text, None, seen));
                 self.look_again(now, work, aim, Doubt::TurningBack { at })
             }
