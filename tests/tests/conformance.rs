@@ -454,10 +454,21 @@ fn the_checks_of_a_cutover_bite() {
 fn the_checks_of_a_rollback_bite() {
     let doubles: &[(How, &[&str])] = &[
         (How::WrongPoint, &["a_capture_is_true"]),
-        (How::WritesWhenLooking, &["a_capture_changes_nothing"]),
+        (
+            How::WritesWhenLooking,
+            &[
+                "a_capture_changes_nothing",
+                "a_look_at_what_it_rests_on_changes_nothing",
+            ],
+        ),
         (How::IgnoresTheBusy, &["a_deployment_under_way_is_busy"]),
         (How::MissingIsAnError, &["a_missing_service_has_nothing"]),
-        (How::Optimist, &["a_lost_image_is_nothing_to_go_back_to"]),
+        (
+            How::Optimist,
+            &["a_lost_image_is_told", "a_revision_that_is_not_there_is_told"],
+        ),
+        (How::Pessimist, &["what_runs_can_be_gone_back_to"]),
+        (How::NeverTurns, &["a_deployment_under_way_is_turned_back"]),
         (How::DoesNothing, &["a_restore_goes_back"]),
         (
             How::Repeats,
@@ -466,7 +477,14 @@ fn the_checks_of_a_rollback_bite() {
                 "a_restore_of_what_runs_begins_nothing",
             ],
         ),
-        (How::IgnoresAssumptions, &["a_restore_yields_to_another_deployer"]),
+        (
+            How::IgnoresAssumptions,
+            &[
+                "a_restore_yields_to_another_deployer",
+                "turning_back_yields_to_another_deployer",
+                "what_is_done_is_not_turned_back",
+            ],
+        ),
         (How::WrongKind, &["a_restore_of_nothing_is_refused"]),
     ];
     bites(rollback::CHECKS, doubles, |how, name| {

@@ -132,6 +132,16 @@ impl PortPerformer {
                 .restore(&ctx, point, assumes.as_ref())
                 .await
                 .map(deployment::Event::Updated),
+            deployment::Effect::TurnBack {
+                point,
+                assumes,
+                record,
+            } => self
+                .ports
+                .rollback
+                .turn_back(&ctx, point, assumes, record)
+                .await
+                .map(|()| deployment::Event::TurningBack),
             deployment::Effect::Observe { service } => self
                 .ports
                 .target
@@ -201,6 +211,16 @@ impl PortPerformer {
                     .map_or_else(failed, |captured| Event::Captured {
                         service: service.clone(),
                         captured,
+                    })
+            }
+            Action::CheckUsable { point } => {
+                self.ports
+                    .rollback
+                    .usable(&ctx, point)
+                    .await
+                    .map_or_else(failed, |seen| Event::UsabilitySeen {
+                        service: point.service.clone(),
+                        seen: Box::new(seen),
                     })
             }
             Action::SampleAlarm(request) => {

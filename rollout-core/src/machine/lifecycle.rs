@@ -80,6 +80,7 @@ fn rollout_failed(effect: &rollout::Effect, error: ErrorRecord) -> rollout::Even
     match &effect.action {
         Action::CheckIdentity
         | Action::Capture { .. }
+        | Action::CheckUsable { .. }
         | Action::SampleAlarm(_)
         | Action::ReadRecord { .. }
         | Action::Confirm { .. } => Event::CallFailed { step, error },
