@@ -164,10 +164,17 @@ pub(crate) enum Command {
     Run(Run),
     /// Show how far a run is, or how it ended.
     Status(Which),
+    /// Go on with a run whose process is gone.
+    Resume(Which),
+    /// List the runs.
+    List,
     /// Go back to what ran before a run.
     Rollback(Which),
     /// Ask a run that is under way elsewhere to stop at a safe place.
     Abort(Which),
+    /// Look at the journals of a run.
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Print the state machines as Mermaid diagrams.
     Graph(Graph),
     /// Use the simulated cloud by itself.
@@ -225,6 +232,15 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
+/// `rollout journal`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Say whether the journals are whole: every record there, unchanged and in order, and what a replay of them comes to.
+    Verify(Which),
+    /// Print what was intended and what happened, record by record.
+    Show(Which),
+}
+
 /// `rollout sim`.
 #[cfg(feature = "serve")]
 #[derive(Clone, Debug, Subcommand)]
@@ -261,6 +277,7 @@ Examples:
   rollout run --cloud sim --sim-incident bad-image what a bad image looks like
   rollout run --json | tee run.jsonl               for programs: one object a line, the outcome last
   rollout status                                   how far the last run is
+  rollout resume                                   go on with the last run, whose process is gone
   rollout rollback                                 back to what ran before the last run
 
 Exit codes: 0 released, 10 refused, 11 rolled back, 12 superseded, 13 aborted, 14 stuck, 2 usage or

@@ -33,7 +33,7 @@ pub(crate) trait Follow: Machine + Lifecycle + Transitions {
 }
 
 /// Remembers what a machine does not: when it all began, what is worth saying, what was under way and is gone.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Follower {
     began: Option<Timestamp>,
     facts: BTreeMap<String, String>,

@@ -9,6 +9,7 @@ mod exit;
 mod follow;
 mod outcome;
 mod past;
+mod runner;
 mod runs;
 mod session;
 mod view;

@@ -1,73 +1,122 @@
-//! What a run's journal says, read from the outside.
+//! What a run's journals say, read from the outside or gone on with.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use rollout_core::Machine as _;
-use rollout_core::journal::{self, Body, Record};
-use rollout_core::machine::rollout::{Effect, Event, Rollout};
-use rollout_core::machine::unwind::{self, Unwind};
-use rollout_core::time::Timestamp;
+use rollout_core::journal::{Body, FileJournal, Lines, Replayed, Torn, read_lines, replay};
+use rollout_core::machine::rollout::Rollout;
+use rollout_core::machine::unwind::Unwind;
+use serde::de::DeserializeOwned;
 
-use crate::follow::Follower;
+use crate::follow::{Follow, Follower};
+use crate::runs::RunDir;
 use crate::view::model::Snapshot;
 
-/// A run as its journal tells it.
-pub(crate) struct Past {
-    /// The machine after the last record.
-    pub(crate) machine: Rollout,
+/// A machine as its journal tells it.
+pub(crate) struct Past<M: Follow> {
+    /// The machine after the last record, and what was open then.
+    pub(crate) replayed: Replayed<M, M::Effect>,
     /// What there was to see at that moment.
     pub(crate) snapshot: Snapshot,
-    /// The moment of the last record.
-    pub(crate) last: Timestamp,
-    /// Effects that were begun and have no result.
-    pub(crate) open: Vec<Effect>,
+    /// What has seen it all, to go on from there.
+    pub(crate) follower: Follower,
+    /// What is behind the last whole record.
+    pub(crate) torn: Option<Torn>,
 }
 
-/// Reads and replays a journal.
+/// Reads and replays a journal, also while it is written.
 ///
 /// # Errors
 /// When it cannot be read, or does not fit the machine.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Past> {
-    let records: Vec<Record<Event, Effect>> = journal::read_file(path)?;
+pub(crate) fn read<M>(path: &Path) -> anyhow::Result<Past<M>>
+where
+    M: Follow<
+            Event: DeserializeOwned + Clone,
+            Effect: DeserializeOwned + Clone + PartialEq + core::fmt::Debug,
+        > + DeserializeOwned,
+{
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    of(
+        path,
+        read_lines(BufReader::new(file), &path.display().to_string())?,
+    )
+}
+
+/// The same, to go on with: nobody else writes to it from here on, and a torn record at its end is gone.
+///
+/// # Errors
+/// As [`read`], and when another process writes to it.
+pub(crate) fn reopen<M>(path: &Path) -> anyhow::Result<(FileJournal, Past<M>)>
+where
+    M: Follow<
+            Event: DeserializeOwned + Clone,
+            Effect: DeserializeOwned + Clone + PartialEq + core::fmt::Debug,
+        > + DeserializeOwned,
+{
+    let reopened = FileJournal::reopen(path)?;
+    Ok((reopened.journal, of(path, reopened.lines)?))
+}
+
+fn of<M>(path: &Path, lines: Lines<M::Event, M::Effect>) -> anyhow::Result<Past<M>>
+where
+    M: Follow<Event: Clone, Effect: Clone + PartialEq + core::fmt::Debug> + DeserializeOwned,
+{
+    let records = &lines.records;
     let Some(Body::Opened(header)) = records.first().map(|record| &record.body) else {
         bail!(
-            "the journal {} is empty: the run was stopped before it began",
+            "the journal {} is empty: the run was stopped before it began, and has touched nothing",
             path.display()
         );
     };
-    let fresh: Rollout = serde_json::from_value(header.fresh.clone())
-        .with_context(|| format!("{} does not begin with a rollout", path.display()))?;
+    let fresh: M = serde_json::from_value(header.fresh.clone())
+        .with_context(|| format!("{} does not begin with a {}", path.display(), M::NAME))?;
     let run = header.run.to_string();
     let mut follower = Follower::default();
     if let Some(first) = records.first() {
         let _ = follower.look(&fresh, &run, first.at);
     }
-    for record in &records {
+    for record in records {
         if let Body::Happened { event, .. } = &record.body {
-            follower.heard::<Rollout>(event);
+            follower.heard::<M>(event);
         }
     }
-    let replayed = journal::replay(fresh, &records)?;
+    let replayed = replay(fresh, records).with_context(|| format!("{}", path.display()))?;
     let snapshot = follower.look(&replayed.machine, &run, replayed.last);
     Ok(Past {
+        replayed,
         snapshot,
-        last: replayed.last,
-        open: replayed.open.into_iter().map(|(_, effect)| effect).collect(),
-        machine: replayed.machine,
+        follower,
+        torn: lines.torn,
     })
 }
 
-/// How a rollback by hand ended; `None` when its journal has no end.
-///
-/// # Errors
-/// When it cannot be read, or does not fit the machine.
-pub(crate) fn rollback(path: &Path) -> anyhow::Result<Option<unwind::Outcome>> {
-    let records: Vec<Record<unwind::Event, unwind::Effect>> = journal::read_file(path)?;
-    let Some(Body::Opened(header)) = records.first().map(|record| &record.body) else {
-        return Ok(None);
-    };
-    let fresh: Unwind = serde_json::from_value(header.fresh.clone())
-        .with_context(|| format!("{} does not begin with a rollback", path.display()))?;
-    Ok(journal::replay(fresh, &records)?.machine.outcome())
+/// The work of a run that has no end yet.
+pub(crate) enum Unfinished {
+    /// The release itself.
+    Release(PathBuf),
+    /// A rollback by hand.
+    Rollback(PathBuf),
+}
+
+impl Unfinished {
+    /// What is to be gone on with; `None` when all of it has ended.
+    ///
+    /// # Errors
+    /// When a journal cannot be read, or a process is at it.
+    pub(crate) fn of(dir: &RunDir) -> anyhow::Result<Option<Self>> {
+        let latest = dir.latest();
+        if FileJournal::is_held(&latest)? {
+            let run = &dir.run;
+            bail!("run {run} is under way; `rollout abort {run}` stops it at a safe place");
+        }
+        // The newest counts: a rollback begins when the release is over.
+        if latest == dir.journal() {
+            let past: Past<Rollout> = read(&latest)?;
+            return Ok((!past.replayed.closed).then_some(Self::Release(latest)));
+        }
+        let past: Past<Unwind> = read(&latest)?;
+        Ok((!past.replayed.closed).then_some(Self::Rollback(latest)))
+    }
 }

@@ -117,7 +117,8 @@ impl Runs {
         Ok(RunId::new(free.unwrap_or(base))?)
     }
 
-    fn names(&self) -> Vec<String> {
+    /// Every run, by name.
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.join("runs")).into_iter().flatten();
         let mut names: Vec<String> = entries
             .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
@@ -143,6 +144,11 @@ impl RunDir {
             .map(|n| self.rollback(n))
             .take_while(|path| path.exists())
             .collect()
+    }
+
+    /// The journal that was begun last.
+    pub(crate) fn latest(&self) -> PathBuf {
+        self.rollbacks().pop().unwrap_or_else(|| self.journal())
     }
 
     /// A journal for one more rollback.

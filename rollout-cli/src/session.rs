@@ -4,7 +4,6 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io::IsTerminal as _;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
@@ -18,6 +17,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::args::Global;
 use crate::follow::{Follow, Follower};
+use crate::past::Past;
+use crate::runner;
 use crate::runs::RunDir;
 use crate::view::lines::{Form, Lines};
 use crate::view::live::{Live, Size};
@@ -26,6 +27,23 @@ use crate::view::paint::{self, Paint};
 
 /// Between two frames, and between two looks for another process's request to stop.
 const FRAME: Duration = Duration::from_millis(100);
+
+/// What is driven.
+pub(crate) enum Work<'a, M: Follow> {
+    /// A machine that has not begun.
+    New(&'a mut M),
+    /// What another process, or this one before a crash, has left.
+    Left(Box<Past<M>>, After),
+}
+
+/// What to do with what was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Go on.
+    GoOn,
+    /// Stop it at a safe place, which takes back what it changed.
+    Stop,
+}
 
 /// How a drive ended.
 pub(crate) enum Ending<O> {
@@ -39,36 +57,55 @@ pub(crate) enum Ending<O> {
 pub(crate) struct Session<'a, M: Follow + 'static> {
     pub(crate) global: &'a Global,
     pub(crate) dir: &'a RunDir,
-    pub(crate) journal: &'a Path,
+    pub(crate) journal: &'a FileJournal,
     pub(crate) performer: &'a dyn Perform<M>,
     pub(crate) clock: &'a Arc<dyn Clock>,
 }
 
 impl<M> Session<'_, M>
 where
-    M: Follow<Event: Serialize + Send + Sync, Effect: Serialize + Clone + rollout_core::Effect + Send + Sync>
-        + Serialize
+    M: Follow<
+            Event: Serialize + Clone + Send + Sync,
+            Effect: Serialize + Clone + PartialEq + core::fmt::Debug + rollout_core::Effect + Send + Sync,
+        > + Serialize
         + Send
         + Sync
         + 'static,
 {
-    /// Drives the machine to its end, or until the user leaves.
+    /// Drives a machine to its end, or until the user leaves.
     ///
     /// # Errors
     /// When the journal cannot be written, or the machine halts.
-    pub(crate) async fn drive(&self, machine: &mut M) -> anyhow::Result<Ending<M::Outcome>> {
-        let journal = FileJournal::create(self.journal)?;
-        let screen = Screen::new(self.global, self.dir.run.to_string());
+    pub(crate) async fn drive(&self, work: Work<'_, M>) -> anyhow::Result<Ending<M::Outcome>> {
+        let follower = match &work {
+            Work::New(_) => Follower::default(),
+            Work::Left(past, _) => past.follower.clone(),
+        };
+        let screen = Screen::new(self.global, self.dir.run.to_string(), follower);
         let driver = Driver {
             run: self.dir.run.clone(),
             performer: self.performer,
-            journal: &journal,
+            journal: self.journal,
             clock: self.clock.as_ref(),
             observer: &screen,
         };
         let (abort, signals) = signals::<M>();
+        // A request to stop that was meant for a process that is gone.
+        self.dir.take_abort();
         let ending = {
-            let mut run = core::pin::pin!(driver.run(machine, signals));
+            let mut run = core::pin::pin!(async {
+                match work {
+                    Work::New(machine) => driver.run(machine, signals).await,
+                    Work::Left(mut past, after) => {
+                        if after == After::Stop {
+                            // The receiver is in this very future.
+                            let _ = abort.send(M::abort());
+                        }
+                        let by = runner::resumption();
+                        driver.resume(&mut past.replayed, &by, signals).await
+                    }
+                }
+            });
             let mut stops = Stops::new()?;
             let mut asked = false;
             loop {
@@ -165,7 +202,7 @@ enum Sink {
 }
 
 impl Screen {
-    fn new(global: &Global, run: String) -> Self {
+    fn new(global: &Global, run: String, follower: Follower) -> Self {
         let sink = if global.json {
             Sink::Lines(Lines::new(std::io::stdout(), Form::Json))
         } else if std::io::stdout().is_terminal() && !paint::dumb() {
@@ -174,7 +211,7 @@ impl Screen {
             Sink::Lines(Lines::new(std::io::stdout(), Form::Text))
         };
         let inner = Inner {
-            follower: Follower::default(),
+            follower,
             snapshot: Snapshot::default(),
             sink,
         };

@@ -6,7 +6,11 @@ mod sim;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use rollout_core::driver::{Perform, PortPerformer};
 use rollout_core::port::{Clock, Ports};
+use rollout_core::time::Timestamp;
+use rollout_core::{Effect, Machine};
 
 use crate::args::{self, Global};
 use crate::config::Config;
@@ -22,7 +26,8 @@ pub(crate) enum Cloud {
 }
 
 impl Cloud {
-    /// Opens the cloud that the command line names.
+    /// Opens the cloud that the command line names. What happened up to the moment `since` is written down somewhere: a cloud that keeps
+    /// its own time does not begin before it.
     ///
     /// # Errors
     /// When it cannot be made from the configuration, or this program was built without it.
@@ -35,9 +40,10 @@ impl Cloud {
         config: &Config,
         runs: &Runs,
         release: &str,
+        since: Timestamp,
     ) -> anyhow::Result<Self> {
         match global.cloud {
-            args::Cloud::Sim => Ok(Self::Sim(sim::Sim::open(global, config, runs, release)?)),
+            args::Cloud::Sim => Ok(Self::Sim(sim::Sim::open(global, config, runs, release, since)?)),
             #[cfg(feature = "aws")]
             args::Cloud::Aws => Ok(Self::Aws(aws::Aws::open(global, config).await?)),
             #[cfg(not(feature = "aws"))]
@@ -63,12 +69,45 @@ impl Cloud {
         }
     }
 
-    /// Keeps what must be kept until the next command.
-    pub(crate) fn close(&self, runs: &Runs) -> anyhow::Result<()> {
+    /// Keeps what must be there when the next command comes, or when this process is killed.
+    pub(crate) fn keep(&self, runs: &Runs) -> anyhow::Result<()> {
         match self {
             Self::Sim(sim) => sim.keep(runs),
             #[cfg(feature = "aws")]
             Self::Aws(_) => Ok(()),
         }
+    }
+}
+
+/// Keeps the cloud after every call that changed it, before the answer is written down: what a killed process leaves behind then fits
+/// its journal.
+pub(crate) struct Keeping<'a> {
+    inner: PortPerformer,
+    cloud: &'a Cloud,
+    runs: &'a Runs,
+}
+
+impl<'a> Keeping<'a> {
+    pub(crate) const fn new(inner: PortPerformer, cloud: &'a Cloud, runs: &'a Runs) -> Self {
+        Self { inner, cloud, runs }
+    }
+}
+
+#[async_trait]
+impl<M> Perform<M> for Keeping<'_>
+where
+    M: Machine<Effect: Effect + Sync> + 'static,
+    PortPerformer: Perform<M>,
+{
+    async fn perform(&self, effect: &M::Effect) -> M::Event
+    where
+        M: 'async_trait,
+    {
+        let event = Perform::<M>::perform(&self.inner, effect).await;
+        if effect.mutates() {
+            // It is a simulation's memory: the next command that keeps it says what is wrong.
+            let _ = self.cloud.keep(self.runs);
+        }
+        event
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use rollout_core::port::{Clock, Ports};
+use rollout_core::time::Timestamp;
 use rollout_sim::{SimCloud, World};
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,13 @@ struct Kept {
 impl Sim {
     /// Goes on with the kept world, or makes a new one: the first time, when told to, when the configuration has changed,
     /// and for an incident, which would otherwise happen to a release that is out already.
-    pub(super) fn open(global: &Global, config: &Config, runs: &Runs, release: &str) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        global: &Global,
+        config: &Config,
+        runs: &Runs,
+        release: &str,
+        since: Timestamp,
+    ) -> anyhow::Result<Self> {
         let args = &global.sim;
         let made_from = world::fingerprint(config, args.seed);
         let kept = if args.reset || !args.incidents.is_empty() {
@@ -64,6 +71,7 @@ impl Sim {
         }
         // What was planned for now has happened when the first call comes.
         world.pass(Duration::from_millis(1));
+        world.pass(since.since(world.now()));
         let cloud = SimCloud::new(world);
         let watched = !global.json && std::io::stdout().is_terminal() && !paint::dumb();
         let speed = args.speed.unwrap_or(if watched { WATCHED } else { 0 });
@@ -93,7 +101,10 @@ impl Sim {
         runs.prepare()?;
         let file = runs.sim_file();
         let text = serde_json::to_vec(&kept).context("cannot store the simulated cloud")?;
-        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+        let whole = file.with_extension("json.new");
+        std::fs::write(&whole, text)
+            .and_then(|()| std::fs::rename(&whole, &file))
+            .with_context(|| format!("cannot write {}", file.display()))
     }
 }
 

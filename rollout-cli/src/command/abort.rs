@@ -9,8 +9,7 @@ use crate::runs::Runs;
 pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
     let dir = Runs::new(&global.state_dir).find(which.run.as_deref())?;
     let run = &dir.run;
-    let latest = dir.rollbacks().pop().unwrap_or_else(|| dir.journal());
-    if !FileJournal::is_held(&latest)? {
+    if !FileJournal::is_held(&dir.latest())? {
         // Nobody would take the request, and the next process must not find it.
         anyhow::bail!("run {run} is not under way; `rollout status {run}` shows where it is");
     }

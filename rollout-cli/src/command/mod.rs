@@ -3,7 +3,10 @@
 pub(crate) mod abort;
 pub(crate) mod completions;
 pub(crate) mod graph;
+pub(crate) mod journal;
+pub(crate) mod list;
 pub(crate) mod plan;
+pub(crate) mod resume;
 pub(crate) mod rollback;
 pub(crate) mod run;
 #[cfg(feature = "serve")]
@@ -11,10 +14,13 @@ pub(crate) mod sim;
 pub(crate) mod status;
 
 use rollout_core::id::RunId;
+use rollout_core::plan::RolloutPlan;
 use rollout_core::time::Timestamp;
 
 use crate::args::{Cli, Command, Global};
+use crate::config::Config;
 use crate::exit::Exit;
+use crate::runs::RunDir;
 use crate::view::paint::Paint;
 use crate::view::report::Report;
 
@@ -28,6 +34,9 @@ pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Plan(release) => plan::execute(global, release),
         Command::Run(args) => run::execute(global, args),
         Command::Status(which) => status::execute(global, which),
+        Command::Resume(which) => resume::execute(global, which),
+        Command::List => list::execute(global),
+        Command::Journal(command) => journal::execute(global, command),
         Command::Rollback(which) => rollback::execute(global, which),
         Command::Abort(which) => abort::execute(global, which),
         Command::Graph(args) => graph::execute(global, args),
@@ -81,10 +90,12 @@ fn say(global: &Global, text: &str) {
 /// The user has left in the middle.
 fn left(global: &Global, run: &RunId) -> Exit {
     let status = global.again(&format!("rollout status {run}"));
+    let resume = global.again(&format!("rollout resume {run}"));
     let rollback = global.again(&format!("rollout rollback {run}"));
     let text = format!(
         "left run {run} where it was: what was under way may still take effect\n  \
          next     {status}      shows what is known\n           \
+         {resume}      goes on\n           \
          {rollback}    takes everything back to what ran before"
     );
     if global.json {
@@ -95,4 +106,18 @@ fn left(global: &Global, run: &RunId) -> Exit {
         print(&format!("\n■ {text}\n"));
     }
     Exit::Left
+}
+
+/// A run is gone on with, or taken back, only in the environment that it changed.
+fn same_target(dir: &RunDir, plan: &RolloutPlan, config: &Config) -> anyhow::Result<()> {
+    if plan.to != config.promotion.to {
+        anyhow::bail!(
+            "run {} changed {}, but {} says {}",
+            dir.run,
+            plan.to,
+            config.file.display(),
+            config.promotion.to
+        );
+    }
+    Ok(())
 }

@@ -18,6 +18,8 @@ use rollout_core::service::{Captured, Identity};
 use rollout_core::{Effect as _, Machine as _};
 
 use super::run::CALL;
+use rollout_core::time::Timestamp;
+
 use crate::args::{Global, Release};
 use crate::cloud::Cloud;
 use crate::config::Config;
@@ -35,7 +37,7 @@ pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
     let plan = draft::plan(&config, &release, &run)?;
     let runs = Runs::new(&global.state_dir);
     super::block_on(async {
-        let cloud = Cloud::open(global, &config, &runs, &release).await?;
+        let cloud = Cloud::open(global, &config, &runs, &release, Timestamp::EPOCH).await?;
         let clock = cloud.clock();
         let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
         let mut found = read(plan, &performer, clock.as_ref()).await?;

@@ -4,39 +4,46 @@ use anyhow::bail;
 use rollout_core::driver::PortPerformer;
 use rollout_core::id::StepId;
 use rollout_core::journal::FileJournal;
+use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::unwind::{Policy, Spec, Unwind};
 
+use super::resume;
 use super::run::CALL;
 use crate::args::{Global, Which};
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Keeping};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::outcome;
-use crate::past::{self, Past};
-use crate::runs::Runs;
-use crate::session::{Ending, Session};
+use crate::past::{self, Past, Unfinished};
+use crate::runs::{RunDir, Runs};
+use crate::session::{After, Ending, Session, Work};
 
 pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
     let config = Config::load(&global.config, &global.overlays)?;
     let runs = Runs::new(&global.state_dir);
     let dir = runs.find(which.run.as_deref())?;
-    let run = dir.run.clone();
-    if FileJournal::is_held(&dir.journal())? {
-        bail!("run {run} is under way; `rollout abort {run}` stops it at a safe place");
+    let run = &dir.run;
+    match Unfinished::of(&dir)? {
+        // What it has begun is known to its own machine only: that stops, and takes it back.
+        Some(Unfinished::Release(journal)) => {
+            resume::release(global, &config, &runs, &dir, &journal, After::Stop)
+        }
+        Some(Unfinished::Rollback(_)) => bail!(
+            "a rollback of run {run} was begun and its process is gone; `rollout resume {run}` goes on with it"
+        ),
+        None => whole(global, &config, &runs, &dir),
     }
-    let past = past::read(&dir.journal())?;
-    let machine = unwinding(&past)?;
-    let plan = past.machine.plan();
-    if plan.to != config.promotion.to {
-        bail!(
-            "run {run} changed {}, but {} says {}",
-            plan.to,
-            config.file.display(),
-            config.promotion.to
-        );
-    }
+}
+
+/// Takes back a run that has ended.
+fn whole(global: &Global, config: &Config, runs: &Runs, dir: &RunDir) -> anyhow::Result<Exit> {
+    let run = &dir.run;
+    let past: Past<Rollout> = past::read(&dir.journal())?;
+    let mut machine = unwinding(&past.replayed.machine)?;
+    let plan = past.replayed.machine.plan();
+    super::same_target(dir, plan, config)?;
     super::block_on(async {
-        let cloud = Cloud::open(global, &config, &runs, &plan.release).await?;
+        let cloud = Cloud::open(global, config, runs, &plan.release, past.replayed.last).await?;
         let performer = PortPerformer::new(
             cloud.ports(),
             cloud.clock(),
@@ -44,37 +51,37 @@ pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
             StepId::new("rollback")?,
             CALL,
         );
-        let mut machine = machine;
+        let journal = FileJournal::create(dir.next_rollback())?;
         let session = Session {
             global,
-            dir: &dir,
-            journal: &dir.next_rollback(),
-            performer: &performer,
+            dir,
+            journal: &journal,
+            performer: &Keeping::new(performer, &cloud, runs),
             clock: &cloud.clock(),
         };
-        let ending = session.drive(&mut machine).await;
-        cloud.close(&runs)?;
+        let ending = session.drive(Work::New(&mut machine)).await;
+        cloud.keep(runs)?;
         Ok(match ending? {
             Ending::Outcome(outcome) => {
                 let report = outcome::of_unwind(&outcome, &config.promotion.to).here(global);
                 super::report(global, &report, run.as_str(), cloud.clock().now())
             }
-            Ending::Left => super::left(global, &run),
+            Ending::Left => super::left(global, run),
         })
     })?
 }
 
 /// The machine that undoes what a run has done.
-fn unwinding(past: &Past) -> anyhow::Result<Unwind> {
-    let run = &past.machine.plan().run;
-    if past.machine.changed().is_empty() {
+fn unwinding(release: &Rollout) -> anyhow::Result<Unwind> {
+    let run = &release.plan().run;
+    if release.changed().is_empty() {
         bail!("run {run} has changed nothing that could go back; `rollout status {run}` shows how it ended");
     }
-    let policy = &past.machine.plan().policy;
+    let policy = &release.plan().policy;
     let spec = Spec {
         run: run.clone(),
-        changed: past.machine.changed().to_vec(),
-        blocked_by: past.machine.blocked_by().cloned(),
+        changed: release.changed().to_vec(),
+        blocked_by: release.blocked_by().cloned(),
     };
     let policy = Policy {
         deployment: policy.unwind_deployment.clone(),

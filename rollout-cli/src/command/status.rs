@@ -2,9 +2,11 @@
 
 use core::fmt::Write as _;
 
-use rollout_core::Machine as _;
 use rollout_core::journal::FileJournal;
+use rollout_core::machine::rollout::Rollout;
+use rollout_core::machine::unwind::Unwind;
 use rollout_core::time::Timestamp;
+use rollout_core::{Effect as _, Machine as _};
 use serde_json::json;
 
 use crate::args::{Global, Which};
@@ -28,7 +30,7 @@ pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn text(global: &Global, dir: &RunDir, past: &Past, held: bool) -> anyhow::Result<String> {
+fn text(global: &Global, dir: &RunDir, past: &Past<Rollout>, held: bool) -> anyhow::Result<String> {
     let paint = Paint::for_stdout(global.no_color);
     let size = Size {
         rows: usize::MAX,
@@ -36,48 +38,59 @@ fn text(global: &Global, dir: &RunDir, past: &Past, held: bool) -> anyhow::Resul
     };
     let mut text = format!("run {}\n", dir.run);
     // Writing to a string cannot fail, here and below.
-    for line in frame(&past.snapshot, past.last, size, paint) {
+    for line in frame(&past.snapshot, past.replayed.last, size, paint) {
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    match past.machine.outcome() {
+    match past.replayed.machine.outcome() {
         Some(outcome) => {
-            let report = outcome::of_rollout(&outcome, &dir.run, &past.machine.plan().to).here(global);
+            let report =
+                outcome::of_rollout(&outcome, &dir.run, &past.replayed.machine.plan().to).here(global);
             text.push_str(&report.text(paint));
         }
         None if held => {
-            let _ = writeln!(text, "\nunder way; the last news is {} old", age(past.last));
+            let _ = writeln!(
+                text,
+                "\nunder way; the last news is {} old",
+                age(past.replayed.last)
+            );
         }
         None => text.push_str(&interrupted(global, dir, past)),
     }
     for journal in dir.rollbacks() {
         // Said after the run's own end, because it is newer.
-        let ended = match past::rollback(&journal)? {
+        let back: Past<Unwind> = past::read(&journal)?;
+        let ended = match back.replayed.machine.outcome() {
             Some(outcome) => {
-                let report = outcome::of_unwind(&outcome, &past.machine.plan().to);
+                let report = outcome::of_unwind(&outcome, &past.replayed.machine.plan().to);
                 format!("{}: {}", report.name, report.summary)
             }
-            None => "it has no end yet".to_owned(),
+            None if FileJournal::is_held(&journal)? => "it is under way".to_owned(),
+            None => {
+                let resume = global.again(&format!("rollout resume {}", dir.run));
+                format!("its process is gone; {resume} goes on with it")
+            }
         };
         let _ = writeln!(text, "\nafter that, `rollout rollback`: {ended}");
     }
     Ok(text)
 }
 
-fn interrupted(global: &Global, dir: &RunDir, past: &Past) -> String {
+fn interrupted(global: &Global, dir: &RunDir, past: &Past<Rollout>) -> String {
     let mut text = "\n■ Interrupted: the process that drove it is gone, without an outcome\n".to_owned();
-    for effect in &past.open {
+    for (_, effect) in past.replayed.open.iter().filter(|(_, effect)| effect.mutates()) {
         let _ = writeln!(
             text,
             "  unknown  {}: begun, and nobody knows whether it took effect",
             effect.step
         );
     }
-    let next = if past.machine.changed().is_empty() {
-        "rollout plan    shows what runs now".to_owned()
-    } else {
-        format!("rollout rollback {}", dir.run)
-    };
-    let _ = writeln!(text, "  next     {}", global.again(&next));
+    let run = &dir.run;
+    let resume = global.again(&format!("rollout resume {run}"));
+    let rollback = global.again(&format!("rollout rollback {run}"));
+    let _ = writeln!(
+        text,
+        "  next     {resume}      goes on\n           {rollback}    takes everything back to what ran before"
+    );
     text
 }
 
@@ -86,7 +99,7 @@ fn age(at: Timestamp) -> String {
     short(now().since(at))
 }
 
-fn lines(global: &Global, dir: &RunDir, past: &Past, held: bool) -> String {
+fn lines(global: &Global, dir: &RunDir, past: &Past<Rollout>, held: bool) -> String {
     let mut text = String::new();
     for row in &past.snapshot.rows {
         let line = json!({
@@ -98,9 +111,9 @@ fn lines(global: &Global, dir: &RunDir, past: &Past, held: bool) -> String {
         });
         let _ = writeln!(text, "{line}");
     }
-    let at = past.last.to_string();
-    let last = match past.machine.outcome() {
-        Some(outcome) => outcome::of_rollout(&outcome, &dir.run, &past.machine.plan().to)
+    let at = past.replayed.last.to_string();
+    let last = match past.replayed.machine.outcome() {
+        Some(outcome) => outcome::of_rollout(&outcome, &dir.run, &past.replayed.machine.plan().to)
             .here(global)
             .json(dir.run.as_str(), &at),
         None => json!({
@@ -109,7 +122,7 @@ fn lines(global: &Global, dir: &RunDir, past: &Past, held: bool) -> String {
             "run": dir.run,
             "status": if held { "under_way" } else { "interrupted" },
             "phase": past.snapshot.phase,
-            "unknown": past.open.iter().map(|effect| effect.step.as_str()).collect::<Vec<_>>(),
+            "unknown": past.replayed.open.iter().filter(|(_, effect)| effect.mutates()).map(|(_, effect)| effect.step.as_str()).collect::<Vec<_>>(),
         }),
     };
     let _ = writeln!(text, "{last}");

@@ -221,7 +221,19 @@ impl LineReader<'_> {
 ///
 /// # Errors
 /// [`JournalError`] when it cannot be read, is of a newer format, or holds a line that is no record, or not the one that was written.
-pub fn read_lines<E, F>(mut reader: impl BufRead, place: &str) -> Result<Lines<E, F>, JournalError>
+pub fn read_lines<E, F>(reader: impl BufRead, place: &str) -> Result<Lines<E, F>, JournalError>
+where
+    E: DeserializeOwned,
+    F: DeserializeOwned,
+{
+    match read_until_wrong(reader, place) {
+        (lines, None) => Ok(lines),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// Reads up to the first line that is wrong, and says what is: for people who look at a damaged journal. What is before it holds.
+pub fn read_until_wrong<E, F>(mut reader: impl BufRead, place: &str) -> (Lines<E, F>, Option<JournalError>)
 where
     E: DeserializeOwned,
     F: DeserializeOwned,
@@ -240,13 +252,14 @@ where
     let mut line = Vec::new();
     loop {
         line.clear();
-        reader
-            .read_until(b'\n', &mut line)
-            .map_err(|source| JournalError::Store {
+        if let Err(source) = reader.read_until(b'\n', &mut line) {
+            let error = JournalError::Store {
                 action: "read",
                 place: place.to_owned(),
                 source,
-            })?;
+            };
+            return (out, Some(error));
+        }
         let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
         if line.pop() != Some(b'\n') {
             if length > 0 {
@@ -255,9 +268,12 @@ where
                     bytes: length,
                 });
             }
-            return Ok(out);
+            return (out, None);
         }
-        out.records.push(lines.take(&mut line)?);
+        match lines.take(&mut line) {
+            Ok(record) => out.records.push(record),
+            Err(error) => return (out, Some(error)),
+        }
         out.bytes = out.bytes.saturating_add(length);
         out.chain = lines.chain;
     }

@@ -20,7 +20,7 @@ mod lines;
 mod memory;
 
 pub use file::{FileJournal, Reopened, read_file};
-pub use lines::{Chain, LineWriter, Lines, Torn, read_lines};
+pub use lines::{Chain, LineWriter, Lines, Torn, read_lines, read_until_wrong};
 pub use memory::MemoryJournal;
 
 /// The version of the record format that this crate writes. It reads this one and every older one.

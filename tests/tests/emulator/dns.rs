@@ -108,22 +108,22 @@ pub(crate) async fn a_record_moves_and_comes_back() {
         to: to.clone(),
         lowered_ttl: 1,
     };
-    let outcome = drive(
-        &id("r-there"),
-        &wired.ports,
-        &mut Cutover::new(spec("r-there", goal), cutover_policy()),
-    )
-    .await;
-    let cutover::Outcome::Moved { original, now, .. } = outcome else {
+    let mut machine = Cutover::new(spec("r-there", goal), cutover_policy());
+    let outcome = drive(&id("r-there"), &wired.ports, &mut machine).await;
+    let cutover::Outcome::Moved { now, .. } = outcome else {
         panic!("{outcome:#?}")
     };
+    let (original, ours) = machine.undo().expect("it was written");
     assert_eq!(now.data, to);
     let read = zone.read(key.name.as_str(), "CNAME").await;
     assert_eq!(read, Some((2, vec!["new.example.net".to_owned()])));
     let there = zone.marker(&key).await.expect("a marker");
     assert!(there.ends_with(" run=r-there\""), "{there}");
 
-    let goal = Goal::Restore { original, ours: to };
+    let goal = Goal::Restore {
+        original: Box::new(original.clone()),
+        ours: ours.to_vec(),
+    };
     let outcome = drive(
         &id("r-back"),
         &wired.ports,

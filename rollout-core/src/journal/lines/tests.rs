@@ -37,6 +37,10 @@ fn lines_of(run: &str, count: u64) -> Vec<Vec<u8>> {
         .collect()
 }
 
+fn count(number: usize) -> u64 {
+    u64::try_from(number).expect("small")
+}
+
 fn read(bytes: &[u8]) -> Result<Read, JournalError> {
     read_lines(bytes, "here")
 }
@@ -80,11 +84,14 @@ fn a_flipped_bit_is_found_and_its_line_is_named() {
                 match read(&changed) {
                     Ok(read) if last_feed => assert_eq!(read.torn.map(|torn| torn.record), Some(5)),
                     Err(JournalError::Newer { .. }) if number == 0 => {}
-                    result => assert_eq!(
-                        named(result),
-                        u64::try_from(number).expect("small"),
-                        "bit {bit} of byte {at}"
-                    ),
+                    result => {
+                        assert_eq!(named(result), count(number), "bit {bit} of byte {at}");
+                        let (before, wrong) = read_until_wrong::<String, String>(&changed[..], "here");
+                        assert!(
+                            wrong.is_some() && before.records.len() == number,
+                            "what is before it holds"
+                        );
+                    }
                 }
             }
         }
