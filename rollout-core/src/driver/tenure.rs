@@ -83,12 +83,16 @@ struct Shared {
     machine: Lease,
     /// Said and not begun. A newer call takes the place of an older one.
     todo: Option<Effect>,
+    /// Begun. Whoever is polled gets on with it: on a clock that is simulated nobody may be kept waiting for another's turn.
+    calling: Option<Calling>,
+    /// The machine refused the answer to its own call: a bug of ours.
+    halted: Option<Rejected>,
     /// Whoever waits for the machine to learn something.
     waiting: Vec<Waker>,
     keeper: Option<Waker>,
 }
 
-type Calling<'a> = Pin<Box<dyn Future<Output = Event> + Send + 'a>>;
+type Calling = Pin<Box<dyn Future<Output = Event> + Send>>;
 type Sleeping<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 impl core::fmt::Debug for Tenure {
@@ -119,6 +123,8 @@ impl Tenure {
         let shared = Shared {
             machine,
             todo,
+            calling: None,
+            halted: None,
             waiting: Vec::new(),
             keeper: None,
         };
@@ -226,33 +232,19 @@ impl Tenure {
     async fn permit(&self, need: Duration) {
         let mut asked = None;
         poll_fn(|cx| {
-            let now = self.0.clock.now();
-            let mut shared = self.0.lock();
-            let now = now.max(shared.machine.seen());
-            let asked = *asked.get_or_insert(now);
-            let held = shared.machine.held();
-            if held.is_some_and(|held| held.proved() >= asked && held.until().since(now) >= need) {
-                return Poll::Ready(());
-            }
-            shared.confirm(now, need, cx);
-            Poll::Pending
+            let now = self.0.clock.now().max(self.0.lock().machine.seen());
+            self.0.poll_proved(cx, *asked.get_or_insert(now), need)
         })
         .await;
     }
 }
 
 impl Shared {
-    /// Has the lease proved anew, and wakes the caller when something is known.
-    fn confirm(&mut self, now: Timestamp, need: Duration, cx: &Context<'_>) {
-        // Refused when it is not held any more: then nothing is said, and nobody waits for this one.
-        let effects = self.machine.handle(now, Event::Confirm { need });
-        if let Some(effect) = effects.ok().and_then(|mut effects| effects.pop()) {
-            self.todo = Some(effect);
-            if let Some(keeper) = self.keeper.take() {
-                keeper.wake();
-            }
-        }
-        self.waiting.push(cx.waker().clone());
+    /// Whether the lease is held, by a call that was said at `asked` or later, and for so long yet.
+    fn is_proved(&self, now: Timestamp, asked: Timestamp, need: Duration) -> bool {
+        self.machine.held().is_some_and(|held| {
+            held.proved() >= asked && now < held.until() && held.until().since(now) >= need
+        })
     }
 }
 
@@ -287,13 +279,73 @@ impl Inner {
     fn give(&self, event: Event) -> Result<(), Rejected> {
         let now = self.clock.now();
         let mut shared = self.lock();
-        if let Some(effect) = shared.machine.handle(now, event)?.pop() {
-            shared.todo = Some(effect);
+        let given = shared.machine.handle(now, event);
+        match given {
+            Ok(mut effects) => shared.todo = effects.pop().or(shared.todo.take()),
+            Err(rejected) => {
+                shared.halted = Some(rejected.clone());
+                return Err(rejected);
+            }
         }
         let waiting = core::mem::take(&mut shared.waiting);
         drop(shared);
         waiting.into_iter().for_each(Waker::wake);
         Ok(())
+    }
+
+    /// Gets on with the call of the store, and answers with what it leads to.
+    fn poll_call(&self, cx: &mut Context<'_>) -> Option<Event> {
+        let mut shared = self.lock();
+        if let Some(effect) = shared.todo.take() {
+            let scope = shared.machine.claim().scope.clone();
+            shared.calling = Some(Box::pin(call(Arc::clone(&self.store), scope, effect)));
+        }
+        let mut calling = shared.calling.take()?;
+        drop(shared);
+        match calling.as_mut().poll(cx) {
+            Poll::Ready(event) => Some(event),
+            Poll::Pending => {
+                let mut shared = self.lock();
+                if shared.calling.is_none() {
+                    shared.calling = Some(calling);
+                }
+                None
+            }
+        }
+    }
+
+    /// Ready once the lease is proved by a call that was said at `asked` or later, with `need` left of it.
+    fn poll_proved(&self, cx: &mut Context<'_>, asked: Timestamp, need: Duration) -> Poll<()> {
+        let mut changed = false;
+        loop {
+            let now = self.clock.now();
+            {
+                let mut shared = self.lock();
+                let now = now.max(shared.machine.seen());
+                if shared.is_proved(now, asked, need) {
+                    return Poll::Ready(());
+                }
+                // Refused when it is not held any more: then nothing is said, and nobody waits for this one.
+                let said = shared.machine.handle(now, Event::Confirm { need });
+                if let Some(effect) = said.ok().and_then(|mut effects| effects.pop()) {
+                    shared.todo = Some(effect);
+                    changed = true;
+                }
+            }
+            let Some(event) = self.poll_call(cx) else {
+                let mut shared = self.lock();
+                shared.waiting.push(cx.waker().clone());
+                // The keeper's deadline is another one now.
+                let keeper = shared.keeper.take_if(|_| changed);
+                drop(shared);
+                keeper.into_iter().for_each(Waker::wake);
+                return Poll::Pending;
+            };
+            if self.give(event).is_err() {
+                // Whoever keeps the lease tells.
+                return Poll::Pending;
+            }
+        }
     }
 
     /// Runs the machine until it has ended, or until `done`: then the answer is `None`.
@@ -304,11 +356,13 @@ impl Inner {
         done: impl Fn(&Lease) -> bool,
         hear: &mut (dyn FnMut(&Event) + Send),
     ) -> Result<Option<Outcome>, Rejected> {
-        let mut calling: Option<Calling<'_>> = None;
         let mut sleeping: Option<(Timestamp, Sleeping<'_>)> = None;
         poll_fn(|cx| {
-            let deadline = {
+            {
                 let mut shared = self.lock();
+                if let Some(rejected) = shared.halted.take() {
+                    return Poll::Ready(Err(rejected));
+                }
                 if let Some(outcome) = shared.machine.outcome() {
                     return Poll::Ready(Ok(Some(outcome)));
                 }
@@ -316,19 +370,12 @@ impl Inner {
                     return Poll::Ready(Ok(None));
                 }
                 shared.keeper = Some(cx.waker().clone());
-                if let Some(effect) = shared.todo.take() {
-                    let scope = shared.machine.claim().scope.clone();
-                    calling = Some(Box::pin(self.call(scope, effect)));
-                }
-                shared.machine.deadline()
-            };
-            let answered = calling.as_mut().map(|calling| calling.as_mut().poll(cx));
-            let event = if let Some(Poll::Ready(event)) = answered {
-                calling = None;
+            }
+            let event = if let Some(event) = self.poll_call(cx) {
                 event
             } else {
                 // A machine that has begun and not ended always has a deadline.
-                let Some(deadline) = deadline else {
+                let Some(deadline) = self.lock().machine.deadline() else {
                     return Poll::Pending;
                 };
                 let sleep = match &mut sleeping {
@@ -350,41 +397,40 @@ impl Inner {
         })
         .await
     }
+}
 
-    /// One call of the store, and the event that it leads to.
-    async fn call(&self, scope: Scope, effect: Effect) -> Event {
-        let answer = match &effect {
-            Effect::Look { call } => self.look(&scope, *call).await,
-            Effect::Write {
-                call,
-                record,
-                expected,
-            } => match record.encode() {
-                Ok(value) => self
-                    .store
-                    .put(&scope, &value, expected.as_ref())
-                    .await
-                    .map(|version| Event::Written { call: *call, version }),
-                Err(error) => Err(error),
-            },
-        };
-        let (Effect::Look { call } | Effect::Write { call, .. }) = effect;
-        answer.unwrap_or_else(|error| Event::CallFailed {
+/// One call of the store, and the event that it leads to.
+async fn call(store: Arc<dyn LeaseStore>, scope: Scope, effect: Effect) -> Event {
+    let answer = match &effect {
+        Effect::Look { call } => look(&*store, &scope, *call).await,
+        Effect::Write {
             call,
-            error: error.record(),
-        })
-    }
+            record,
+            expected,
+        } => match record.encode() {
+            Ok(value) => store
+                .put(&scope, &value, expected.as_ref())
+                .await
+                .map(|version| Event::Written { call: *call, version }),
+            Err(error) => Err(error),
+        },
+    };
+    let (Effect::Look { call } | Effect::Write { call, .. }) = effect;
+    answer.unwrap_or_else(|error| Event::CallFailed {
+        call,
+        error: error.record(),
+    })
+}
 
-    async fn look(&self, scope: &Scope, call: u64) -> Result<Event, crate::error::Error> {
-        let seen = match self.store.read(scope).await? {
-            None => None,
-            Some(stored) => Some(Box::new(Seen {
-                record: LeaseRecord::decode(&stored.value, scope)?,
-                version: stored.version,
-            })),
-        };
-        Ok(Event::Seen { call, seen })
-    }
+async fn look(store: &dyn LeaseStore, scope: &Scope, call: u64) -> Result<Event, crate::error::Error> {
+    let seen = match store.read(scope).await? {
+        None => None,
+        Some(stored) => Some(Box::new(Seen {
+            record: LeaseRecord::decode(&stored.value, scope)?,
+            version: stored.version,
+        })),
+    };
+    Ok(Event::Seen { call, seen })
 }
 
 /// Runs effects for as long as a lease is held.
@@ -426,15 +472,16 @@ where
         }
         self.tenure.permit(self.need).await;
         let mut work = self.inner.perform(effect);
+        let moment = Duration::from_millis(1);
         poll_fn(|cx| {
-            let now = self.tenure.0.clock.now();
-            let mut shared = self.tenure.0.lock();
-            let now = now.max(shared.machine.seen());
-            if shared.machine.held().is_none_or(|held| now >= held.until()) {
-                shared.confirm(now, Duration::ZERO, cx);
+            if self
+                .tenure
+                .0
+                .poll_proved(cx, Timestamp::EPOCH, moment)
+                .is_pending()
+            {
                 return Poll::Pending;
             }
-            drop(shared);
             work.as_mut().poll(cx)
         })
         .await
