@@ -11,6 +11,7 @@
 //! | `cloudwatch` | CloudWatch | alarms | `HealthGate` | see its module |
 //! | `route53` | Route 53 | records as compare-and-set | `DnsCutover` | see its module |
 //! | `probe` | none | HTTP probe | `HealthGate` | none |
+//! | `object-store` | S3, or another store with conditional writes | `objects::ObjectJournal`, `objects::ObjectLeaseStore` | `Journal`, `LeaseStore` | `objects::ACTIONS` |
 //! | `clock` | none | wall clock on Tokio's timer | `Clock` | none |
 //! | `full` | all of them | | | |
 //!
@@ -66,6 +67,8 @@ pub mod gates;
 pub mod guard;
 #[cfg(feature = "logs")]
 pub mod logs;
+#[cfg(feature = "object-store")]
+pub mod objects;
 #[cfg(feature = "ecs")]
 pub(crate) mod page;
 #[cfg(feature = "probe")]

@@ -56,6 +56,13 @@ impl PortPerformer {
         }
     }
 
+    /// The same under a lease's generation: every call carries it. Without this it is 1.
+    #[must_use]
+    pub fn under(mut self, generation: Generation) -> Self {
+        self.generation = generation;
+        self
+    }
+
     fn context(&self, step: &StepId, attempt: u32) -> OpContext {
         OpContext {
             run: self.run.clone(),
