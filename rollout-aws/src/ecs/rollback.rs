@@ -176,9 +176,8 @@ impl Rollback for EcsRollback {
             })
         };
         let name = primary.task_definition.as_str();
-        let revision = match self.environment.read_revision(name).await? {
-            Some(revision) => revision,
-            None => return nothing(format!("its revision {name} does not exist any more")),
+        let Some(revision) = self.environment.read_revision(name).await? else {
+            return nothing(format!("its revision {name} does not exist any more"));
         };
         let images = match running_images(&seen, primary, &revision) {
             Ok(images) => images,
