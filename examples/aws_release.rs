@@ -34,6 +34,7 @@ use rollout_core::driver::{Driver, PortPerformer};
 use rollout_core::journal::FileJournal;
 use rollout_core::machine::rollout::{Outcome, Rollout};
 use rollout_core::machine::{cutover, deployment, promotion};
+use rollout_core::plan::rollback::RollbackPolicy;
 use rollout_core::plan::{Bounds, Draft, ExpectedIdentity, RolloutPlan, RolloutPolicy, ServicePlan};
 use rollout_core::port::{Clock as _, Ports};
 use rollout_examples::tell::Tell;
@@ -235,6 +236,7 @@ fn draft(production: &Side, release: Release) -> Result<Draft, Failure> {
                 proceed: Duration::from_secs(300),
             },
             unwind_deployment: deployment,
+            rollback: RollbackPolicy::default(),
             unwind_cutover: cutover::Policy {
                 poll_first: POLL,
                 poll_max: Duration::from_secs(10),

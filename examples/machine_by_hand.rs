@@ -120,6 +120,14 @@ async fn perform(ports: &Ports, ctx: &OpContext, effect: Effect) -> Event {
             let restored = ports.rollback.restore(ctx, &point, assumes.as_ref()).await;
             restored.map(Event::Updated)
         }
+        Effect::TurnBack {
+            point,
+            assumes,
+            record,
+        } => {
+            let asked = ports.rollback.turn_back(ctx, &point, &assumes, &record).await;
+            asked.map(|()| Event::TurningBack)
+        }
         Effect::Observe { service } => {
             let seen = ports.target.observe_service(ctx, &service).await;
             seen.map(|seen| Event::Observed(Box::new(seen)))

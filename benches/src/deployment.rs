@@ -54,6 +54,7 @@ pub fn deployment() -> Script<Deployment> {
                     created_at: now,
                 })
             }
+            Some(Effect::TurnBack { .. }) => Event::TurningBack,
             Some(Effect::Observe { .. }) => {
                 let mut seen = steady(now, "ecs-svc/2", "backend:2", created);
                 if now < done {

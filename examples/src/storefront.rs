@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use rollout_core::dns::{RecordData, RecordKey, RecordType};
 use rollout_core::id::InvalidId;
 use rollout_core::machine::{cutover, deployment, gate, promotion, task};
+use rollout_core::plan::rollback::RollbackPolicy;
 use rollout_core::plan::{
     Bounds, CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPolicy, ServicePlan, TaskPlan, When,
 };
@@ -228,7 +229,7 @@ const fn drain() -> cutover::Drain {
     }
 }
 
-const fn policy() -> RolloutPolicy {
+fn policy() -> RolloutPolicy {
     RolloutPolicy {
         retry_every: secs(5),
         max_errors: 5,
@@ -241,6 +242,7 @@ const fn policy() -> RolloutPolicy {
             proceed: minutes(10),
         },
         unwind_deployment: deployment_policy(),
+        rollback: RollbackPolicy::default(),
         unwind_cutover: cutover_policy(),
         bounds: Bounds { services_at_once: 2 },
     }

@@ -6,10 +6,12 @@
 //! | `ecr` (brings `sts`) | ECR | `ecr::EcrPromotion` | `ImagePromotion` | `ecr::ACTIONS` |
 //! | `ecs` (brings `sts`) | ECS | `ecs::EcsEnvironment`, `ecs::EcsRollback` | `Environment`, `Rollback` | `ecs::ACTIONS` |
 //! | `logs` | CloudWatch Logs | log tail of failed and one-off tasks | part of `Environment` | `logs::ACTIONS` |
+//! | `secretsmanager` | Secrets Manager | whether a secret is there | part of `Rollback` | `secretsmanager::ACTIONS` |
 //! | `elbv2` | ELBv2 | target health | `HealthGate` | see its module |
 //! | `cloudwatch` | CloudWatch | alarms | `HealthGate` | see its module |
 //! | `route53` | Route 53 | records as compare-and-set | `DnsCutover` | see its module |
 //! | `probe` | none | HTTP probe | `HealthGate` | none |
+//! | `object-store` | S3, or another store with conditional writes | `objects::ObjectJournal`, `objects::ObjectLeaseStore` | `Journal`, `LeaseStore` | `objects::ACTIONS` |
 //! | `clock` | none | wall clock on Tokio's timer | `Clock` | none |
 //! | `full` | all of them | | | |
 //!
@@ -26,6 +28,7 @@
     feature = "elbv2",
     feature = "logs",
     feature = "route53",
+    feature = "secretsmanager",
     feature = "sts"
 ))]
 pub(crate) mod config;
@@ -36,6 +39,7 @@ pub(crate) mod config;
     feature = "elbv2",
     feature = "logs",
     feature = "route53",
+    feature = "secretsmanager",
     feature = "sts"
 ))]
 pub(crate) mod error;
@@ -63,6 +67,8 @@ pub mod gates;
 pub mod guard;
 #[cfg(feature = "logs")]
 pub mod logs;
+#[cfg(feature = "object-store")]
+pub mod objects;
 #[cfg(feature = "ecs")]
 pub(crate) mod page;
 #[cfg(feature = "probe")]
@@ -71,9 +77,11 @@ pub mod probe;
 pub mod resolve;
 #[cfg(feature = "route53")]
 pub mod route53;
+#[cfg(feature = "secretsmanager")]
+pub mod secretsmanager;
 #[cfg(feature = "sts")]
 pub mod sts;
-#[cfg(all(test, any(feature = "ecr", feature = "ecs")))]
+#[cfg(all(test, any(feature = "ecr", feature = "ecs", feature = "secretsmanager")))]
 #[cfg_attr(not(feature = "ecs"), expect(dead_code, reason = "the other tests need less"))]
 mod testing;
 pub mod time;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rollout_core::id::EnvironmentName;
 
 /// Where the configuration is unless told otherwise.
 const CONFIG: &str = "rollout.toml";
@@ -169,7 +170,10 @@ pub(crate) enum Command {
     /// List the runs.
     List,
     /// Go back to what ran before a run.
-    Rollback(Which),
+    Rollback(Rollback),
+    /// Show what is held since a rollback, or let releases in again.
+    #[command(subcommand)]
+    Hold(HoldCommand),
     /// Ask a run that is under way elsewhere to stop at a safe place.
     Abort(Which),
     /// Look at the journals of a run.
@@ -216,6 +220,41 @@ pub(crate) struct Run {
     /// The name of the run. Defaults to the time and the release.
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
+}
+
+/// `rollout rollback`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Why, for whoever meets the hold: until `rollout hold lift`, nothing new is released to the environment.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `rollout hold`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum HoldCommand {
+    /// Show which environments are held, by whom, since when and why.
+    Show(HoldShow),
+    /// Let releases into an environment again.
+    Lift(HoldLift),
+}
+
+/// `rollout hold show`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HoldShow {
+    /// The environment; all of them when left out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<EnvironmentName>,
+}
+
+/// `rollout hold lift`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HoldLift {
+    /// The environment.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: EnvironmentName,
 }
 
 /// A run that was begun before.
@@ -293,7 +332,8 @@ Examples:
   rollout run --json | tee run.jsonl               for programs: one object a line, the outcome last
   rollout status                                   how far the last run is
   rollout resume                                   go on with the last run, whose process is gone
-  rollout rollback                                 back to what ran before the last run
+  rollout rollback --reason 'checkout is broken'   back to what ran before the last run; the environment is held since
+  rollout hold lift --env production               let releases in again
 
 Exit codes: 0 released, 10 refused, 11 rolled back, 12 superseded, 13 aborted, 14 stuck, 2 usage or
 configuration, 130 left by a second Ctrl-C, 1 anything else. `rollout exit-codes` explains them.";

@@ -182,6 +182,7 @@ fn policy(config: &Config) -> RolloutPolicy {
         stale_reads: seconds(30),
     };
     RolloutPolicy {
+        rollback: config.rollback,
         retry_every: seconds(5),
         max_errors: 10,
         check: seconds(600),

@@ -7,6 +7,7 @@ mod config;
 mod draft;
 mod exit;
 mod follow;
+mod hold;
 mod outcome;
 mod past;
 mod planfile;

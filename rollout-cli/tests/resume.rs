@@ -113,7 +113,12 @@ fn a_run_that_is_killed_at_any_moment_is_gone_on_with() {
         );
         let (code, _) = rollout.json(&["journal", "verify", "one"]);
         assert_eq!(code, Some(0), "{lines} lines");
-        assert_eq!(rollout.begun("start_task"), 1, "{lines} lines: the migration");
+        // A start of which nobody knows is said again, under its token, once it was looked for and not found.
+        let (starts, searches) = (rollout.begun("start_task"), rollout.begun("find_task"));
+        assert!(
+            starts == 1 || starts == 2 && searches >= 1,
+            "{lines} lines: the migration was begun {starts} times"
+        );
         // What is there now is what was to be there: a plan has nothing left to do, and the way back is whole.
         let (code, back) = rollout.json(&["rollback", "one"]);
         assert_eq!(code, Some(0), "{lines} lines: {:?}", back.last());

@@ -116,6 +116,12 @@ pub enum Cause {
     WrongAnswer,
     /// There is nothing to go back to.
     NoLastKnownGood,
+    /// What there is to go back to is older than the policy allows.
+    LastKnownGoodTooOld,
+    /// What there is to go back to cannot run any more, or that cannot be found out and the policy asks for it.
+    LastKnownGoodUnusable,
+    /// Somebody took the environment back, and it is held since.
+    EnvironmentHeld,
     /// What was about to be done exceeds the plan's bounds.
     OutOfBounds,
     /// The caller may not do what the step needs.
@@ -173,6 +179,8 @@ pub enum StuckReason {
     NoLastKnownGood,
     /// The way back crosses a migration that the old release cannot live with.
     RollbackBlockedByMigration,
+    /// The plan leaves the way back to a person.
+    RollbackNotAutomatic,
     /// The image of the last known good release is gone.
     LkgImageMissing,
     /// The last known good release was asked for and did not come up.

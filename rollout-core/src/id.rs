@@ -151,6 +151,12 @@ text_id!(
     |t| is_word(t, 64, "-_")
 );
 text_id!(
+    /// What is released together: one service, or several in order. With the environment it names a lease.
+    GroupName,
+    "a release group (1 to 64 letters, digits, `-` or `_`)",
+    |t| is_word(t, 64, "-_")
+);
+text_id!(
     /// A service, by the name that ECS knows it by (Amazon ECS API, "CreateService": up to 255 letters, digits, `_` and `-`).
     ServiceName,
     "a service name (1 to 255 letters, digits, `-` or `_`)",

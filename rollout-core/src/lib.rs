@@ -87,6 +87,7 @@ pub mod evidence;
 pub mod id;
 pub mod image;
 pub mod journal;
+pub mod lease;
 pub mod machine;
 pub mod observer;
 pub mod plan;

@@ -11,17 +11,19 @@ use crate::dns::{RecordData, RecordKey};
 use crate::id::{
     ContainerName, EnvironmentName, ProbeName, RepositoryName, RunId, ServiceName, TaskName, ZoneId,
 };
-use crate::machine::{cutover, deployment, gate, promotion, task};
+use crate::machine::{cutover, deployment, gate, promotion, task, unwind};
 use crate::probe::Subject;
 use crate::service::Identity;
 use crate::time::millis;
 
 pub mod assumed;
 pub mod document;
+pub mod rollback;
 pub mod step;
 pub mod window;
 pub mod worst;
 
+use rollback::RollbackPolicy;
 use step::{Planned, Steps};
 
 /// Everything that a rollout will do, as its author writes it. Check it with [`RolloutPlan::check`].
@@ -220,6 +222,21 @@ pub struct RolloutPolicy {
     pub unwind_deployment: deployment::Policy,
     /// How patient the way back is, for records.
     pub unwind_cutover: cutover::Policy,
+    /// What may go back, to what, and how. A plan that names no policy means what held before there was one.
+    #[serde(default = "RollbackPolicy::before_there_was_one")]
+    pub rollback: RollbackPolicy,
+}
+
+impl RolloutPolicy {
+    /// How the way back is gone.
+    #[must_use]
+    pub fn unwind(&self) -> unwind::Policy {
+        unwind::Policy {
+            fast: self.rollback.fast,
+            deployment: self.unwind_deployment.clone(),
+            cutover: self.unwind_cutover.clone(),
+        }
+    }
 }
 
 /// The blast radius: how much of the environment may be changing at the same time. Bounds are checked on what is about to
@@ -259,6 +276,12 @@ impl RolloutPlan {
         check_cutovers(&draft, &mut errors);
         if draft.policy.bounds.services_at_once == 0 {
             errors.push("no service may change at once: `services_at_once` must be at least 1".to_owned());
+        }
+        if draft.policy.rollback.max_age.is_some_and(|age| age.is_zero()) {
+            errors.push(
+                "a last known good release of any age would be too old: `max_age` must be longer than zero"
+                    .to_owned(),
+            );
         }
         if errors.is_empty() {
             let steps = Steps::of(&draft);

@@ -22,14 +22,14 @@ use crate::dns::{
 };
 use crate::error::Error;
 use crate::id::{
-    ChangeId, DeploymentId, ImageDigest, ImageTag, RepositoryName, ServiceName, TaskArn, TaskDefinitionArn,
-    ZoneId,
+    ChangeId, DeploymentId, ImageDigest, ImageTag, RepositoryName, ServiceDeploymentArn, ServiceName,
+    TaskArn, TaskDefinitionArn, ZoneId,
 };
 use crate::image::{Ensured, ImageRef, ManifestTree};
 use crate::probe::{Sample, SampleRequest};
 use crate::service::{
     Captured, DeploymentStarted, Identity, RestorePoint, RevisionSpec, ServiceChange, ServiceObservation,
-    TaskObservation, TaskSpec,
+    TaskObservation, TaskSpec, Usability,
 };
 use crate::time::Timestamp;
 
@@ -132,8 +132,14 @@ pub trait DnsCutover: Send + Sync {
 /// Restore points of services.
 #[async_trait]
 pub trait Rollback: Send + Sync {
-    /// Captures what a service would go back to, and checks that it still could: revision usable, images present.
+    /// Captures what a service would go back to. Whether it still could is another question: [`Rollback::usable`].
     async fn capture(&self, ctx: &OpContext, service: &ServiceName) -> Result<Captured, Error>;
+
+    /// Whether a service could still go back to a restore point: the revision, each container's image by its digest, each
+    /// secret that the revision names. What cannot be found out, for want of a permission too, is
+    /// [`Found::Unknown`](crate::service::Found::Unknown) with the reason, not an error and never usable. No secret's value is
+    /// read.
+    async fn usable(&self, ctx: &OpContext, point: &RestorePoint) -> Result<Usability, Error>;
 
     /// Makes the service go back to a restore point, if `assumes` is the PRIMARY deployment. When the service goes to
     /// that revision already its present deployment is the answer, unless the platform has given that up: then there is a
@@ -144,6 +150,19 @@ pub trait Rollback: Send + Sync {
         point: &RestorePoint,
         assumes: Option<&DeploymentId>,
     ) -> Result<DeploymentStarted, Error>;
+
+    /// Asks the platform to turn a deployment that is still under way back to what ran before it, as it stands: the fastest
+    /// way back there is, without canary steps and bake times, and what still runs of the old release goes on running.
+    /// `assumes` must be the PRIMARY deployment and `record` the record of it; otherwise
+    /// [`Conflict`](crate::error::ErrorKind::Conflict), as when it is not under way any more. One that is being turned back
+    /// already is no error. Where it went the next look at the service must tell.
+    async fn turn_back(
+        &self,
+        ctx: &OpContext,
+        point: &RestorePoint,
+        assumes: &DeploymentId,
+        record: &ServiceDeploymentArn,
+    ) -> Result<(), Error>;
 }
 
 /// The ports of one run, together. `source` is the environment that the release was proven in.

@@ -424,9 +424,62 @@ pub struct RestorePoint {
     pub deployment: DeploymentId,
     /// Tasks wanted.
     pub desired: u32,
-    /// When that deployment was made, by the platform's own clock.
+    /// When that deployment was made, by the platform's clock, where it tells: from then the release's age counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
+    pub deployed_at: Option<Timestamp>,
+}
+
+/// Whether a restore point can still be gone back to: each thing that it rests on, by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usability {
+    /// When it was asked; the earliest moment of all questions.
+    pub at: Timestamp,
+    /// What it rests on. What is not named here was not looked at, and is not known.
+    pub parts: Vec<Part>,
+}
+
+/// One thing that a restore point rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What it is.
+    pub kind: PartKind,
+    /// Its name for people, such as `secret arn:aws:secretsmanager:…`. Never a secret's value.
+    pub name: String,
+    /// What was found.
+    pub found: Found,
+}
+
+/// What a restore point can rest on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartKind {
+    /// The revision: a service can go to it (ECS: it is `ACTIVE`).
+    Revision,
+    /// A container's image, by its digest.
+    Image {
+        /// The container.
+        container: ContainerName,
+    },
+    /// A secret or parameter that the revision names.
+    Secret,
+}
+
+/// What was found of one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// It is there.
+    Usable,
+    /// It is not: a task could not start.
+    Gone {
+        /// Why.
+        why: String,
+    },
+    /// It cannot be found out. That is never a pass; the policy says whether it refuses.
+    Unknown {
+        /// Why.
+        why: String,
+    },
 }
 
 /// The answer to a capture.
@@ -444,7 +497,7 @@ pub enum Captured {
     },
     /// There is nothing to go back to; deploying is possible, going back is not.
     Nothing {
-        /// Why: never deployed, never completed, scaled to zero, revision inactive.
+        /// Why: never deployed, never completed, scaled to zero.
         why: String,
         /// The PRIMARY deployment, if there is one.
         deployment: Option<DeploymentId>,

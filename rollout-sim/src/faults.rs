@@ -51,11 +51,15 @@ pub enum Operation {
     Capture,
     /// [`Rollback::restore`](rollout_core::port::Rollback::restore).
     Restore,
+    /// [`Rollback::usable`](rollout_core::port::Rollback::usable).
+    Usable,
+    /// [`Rollback::turn_back`](rollout_core::port::Rollback::turn_back).
+    TurnBack,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Identity,
         Self::ObserveService,
         Self::EnsureRevision,
@@ -76,6 +80,8 @@ impl Operation {
         Self::OldTraffic,
         Self::Capture,
         Self::Restore,
+        Self::Usable,
+        Self::TurnBack,
     ];
 
     /// The AWS call that does most of it, as errors name it.
@@ -100,6 +106,8 @@ impl Operation {
             Self::Propagation => "route53:GetChange",
             Self::AskAuthoritative => "dns:Query",
             Self::OldTraffic => "cloudwatch:GetMetricData",
+            Self::Usable => "ecs:DescribeTaskDefinition",
+            Self::TurnBack => "ecs:StopServiceDeployment",
         }
     }
 
@@ -115,6 +123,7 @@ impl Operation {
                 | Self::Copy
                 | Self::Apply
                 | Self::Restore
+                | Self::TurnBack
         )
     }
 }

@@ -194,6 +194,7 @@ impl Watch {
             Action::Cutover(_) => self.swaps(effect),
             Action::CheckIdentity
             | Action::Capture { .. }
+            | Action::CheckUsable { .. }
             | Action::SampleAlarm(_)
             | Action::ReadRecord { .. }
             | Action::Confirm { .. }

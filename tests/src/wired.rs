@@ -14,6 +14,7 @@ use rollout_aws::gates::Gates;
 use rollout_aws::probe::{AddressPolicy, HttpGate};
 use rollout_aws::resolve::FixedResolver;
 use rollout_aws::route53::{Authority, Route53Cutover};
+use rollout_aws::secretsmanager::Secrets;
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_aws::time::Now;
 use rollout_core::driver::DriveError;
@@ -106,7 +107,11 @@ pub fn ports_by(wire: &InProcess, clock: Arc<dyn Clock>) -> Ports {
         )),
         gates: Arc::new(gates),
         dns: Arc::new(dns),
-        rollback: Arc::new(EcsRollback::new(Arc::clone(&target)).images(registry(&production))),
+        rollback: Arc::new(
+            EcsRollback::new(Arc::clone(&target))
+                .images(registry(&production))
+                .secrets(Secrets::from_config(&production)),
+        ),
         target,
     }
 }

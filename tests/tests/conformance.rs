@@ -15,13 +15,14 @@ use pollster::block_on;
 use rollout_core::conformance::clock::ClockFixture;
 use rollout_core::conformance::{
     Check, Finding, Report, Stop, Verdict, clock, dns_cutover, environment, health_gate, image_promotion,
-    journal, rollback,
+    journal, lease_store, rollback,
 };
 use rollout_core::port::Clock;
 use rollout_core::time::Timestamp;
 use rollout_sim::SimCloud;
 use rollout_tests::conformance::broken::{How, broken};
 use rollout_tests::conformance::journals::{CRAMPED, InFiles, InMemory};
+use rollout_tests::conformance::leases::{Fault, LeasesInFolder, LeasesInMemory, ToyLeases};
 use rollout_tests::conformance::toy::{Flaw, ToyJournals};
 use rollout_tests::conformance::{SimFixture, world};
 
@@ -454,10 +455,21 @@ fn the_checks_of_a_cutover_bite() {
 fn the_checks_of_a_rollback_bite() {
     let doubles: &[(How, &[&str])] = &[
         (How::WrongPoint, &["a_capture_is_true"]),
-        (How::WritesWhenLooking, &["a_capture_changes_nothing"]),
+        (
+            How::WritesWhenLooking,
+            &[
+                "a_capture_changes_nothing",
+                "a_look_at_what_it_rests_on_changes_nothing",
+            ],
+        ),
         (How::IgnoresTheBusy, &["a_deployment_under_way_is_busy"]),
         (How::MissingIsAnError, &["a_missing_service_has_nothing"]),
-        (How::Optimist, &["a_lost_image_is_nothing_to_go_back_to"]),
+        (
+            How::Optimist,
+            &["a_lost_image_is_told", "a_revision_that_is_not_there_is_told"],
+        ),
+        (How::Pessimist, &["what_runs_can_be_gone_back_to"]),
+        (How::NeverTurns, &["a_deployment_under_way_is_turned_back"]),
         (How::DoesNothing, &["a_restore_goes_back"]),
         (
             How::Repeats,
@@ -466,7 +478,14 @@ fn the_checks_of_a_rollback_bite() {
                 "a_restore_of_what_runs_begins_nothing",
             ],
         ),
-        (How::IgnoresAssumptions, &["a_restore_yields_to_another_deployer"]),
+        (
+            How::IgnoresAssumptions,
+            &[
+                "a_restore_yields_to_another_deployer",
+                "turning_back_yields_to_another_deployer",
+                "what_is_done_is_not_turned_back",
+            ],
+        ),
         (How::WrongKind, &["a_restore_of_nothing_is_refused"]),
     ];
     bites(rollback::CHECKS, doubles, |how, name| {
@@ -506,6 +525,58 @@ fn the_checks_of_a_journal_bite() {
     // The toy is not what fails: without its flaws it conforms.
     let report = block_on(journal::check(async || Ok(ToyJournals::new(None))));
     conforms(&report, journal::CHECKS, &[]);
+}
+
+/// What needs a network between the port and what it keeps.
+const REMOTE: [&str; 2] = [
+    "a_lost_answer_is_not_a_no",
+    "a_call_that_is_refused_changed_nothing",
+];
+
+#[test]
+fn leases_in_memory_conform() {
+    let report = block_on(lease_store::check(async || Ok(LeasesInMemory::default())));
+    conforms(&report, lease_store::CHECKS, &REMOTE);
+}
+
+#[test]
+fn leases_in_a_folder_conform() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nth = Cell::new(0);
+    let open = async || {
+        let own = folder.path().join(nth.replace(nth.get() + 1).to_string());
+        Ok(LeasesInFolder(own))
+    };
+    conforms(&block_on(lease_store::check(open)), lease_store::CHECKS, &REMOTE);
+}
+
+#[test]
+fn the_checks_of_a_lease_store_bite() {
+    let doubles: &[(Fault, &[&str])] = &[
+        (Fault::NeverEmpty, &["there_is_nothing_at_first"]),
+        (Fault::ReadsLate, &["what_was_put_is_read_back"]),
+        (Fault::OnlyText, &["any_bytes_survive"]),
+        (Fault::OwnForEach, &["another_process_sees_it"]),
+        (Fault::BeginsAnew, &["a_first_value_is_put_once"]),
+        (Fault::IgnoresVersions, &["a_put_needs_the_present_version"]),
+        (
+            Fault::ReplacesNothing,
+            &["a_value_that_is_not_there_is_not_replaced"],
+        ),
+        (Fault::OneVersion, &["every_value_has_another_version"]),
+        (Fault::JoinsNames, &["two_scopes_do_not_mix"]),
+        (Fault::ComparesEarly, &["of_two_that_race_one_wins"]),
+        (Fault::SaysNo, &["a_lost_answer_is_not_a_no"]),
+        (Fault::WritesAnyway, &["a_call_that_is_refused_changed_nothing"]),
+    ];
+    bites(lease_store::CHECKS, doubles, |fault, name| {
+        block_on(lease_store::check_some(
+            |check| check.name == name,
+            async || Ok(ToyLeases::new(Some(fault))),
+        ))
+    });
+    let report = block_on(lease_store::check(async || Ok(ToyLeases::new(None))));
+    conforms(&report, lease_store::CHECKS, &[]);
 }
 
 /// How a clock is wrong.
@@ -628,6 +699,7 @@ fn the_guide_counts_the_checks() {
         ("DnsCutover", "dns_cutover", dns_cutover::CHECKS),
         ("Rollback", "rollback", rollback::CHECKS),
         ("Journal", "journal", journal::CHECKS),
+        ("LeaseStore", "lease_store", lease_store::CHECKS),
         ("Clock", "clock", clock::CHECKS),
     ] {
         let row = format!("| `{port}` | {} | `{module}` |", checks.len());

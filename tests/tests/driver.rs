@@ -16,8 +16,8 @@ use rollout_core::driver::{DriveError, Driver, Perform, PortPerformer};
 use rollout_core::error::{Error, ErrorKind};
 use rollout_core::evidence::Cause;
 use rollout_core::id::{
-    ChangeId, DeploymentId, ImageDigest, ImageTag, RepositoryName, ServiceName, TaskArn, TaskDefinitionArn,
-    ZoneId,
+    ChangeId, DeploymentId, ImageDigest, ImageTag, RepositoryName, ServiceDeploymentArn, ServiceName,
+    TaskArn, TaskDefinitionArn, ZoneId,
 };
 use rollout_core::image::{Ensured, ImageRef, ManifestTree};
 use rollout_core::journal::{Durability, Entry, EntryBody, Journal, JournalError};
@@ -30,7 +30,7 @@ use rollout_core::probe::{Sample, SampleRequest, Verdict};
 use rollout_core::service::{
     Captured, DeploymentObservation, DeploymentRole, DeploymentStarted, Identity, Images, RestorePoint,
     RevisionSpec, RolloutState, RunningTask, ServiceChange, ServiceObservation, ServiceStatus,
-    TaskObservation, TaskSpec,
+    TaskObservation, TaskSpec, Usability,
 };
 use rollout_core::time::Timestamp;
 use rollout_tests::run::{fresh, storefront};
@@ -81,6 +81,8 @@ mock! {
     Restore {
         fn captured(&self, service: &ServiceName) -> Result<Captured, Error>;
         fn restored(&self, point: &RestorePoint) -> Result<DeploymentStarted, Error>;
+        fn rests_on(&self, point: &RestorePoint) -> Result<Usability, Error>;
+        fn turned(&self, point: &RestorePoint) -> Result<(), Error>;
     }
 }
 
@@ -89,6 +91,18 @@ mock! {
 impl Rollback for MockRestore {
     async fn capture(&self, _: &OpContext, service: &ServiceName) -> Result<Captured, Error> {
         self.captured(service)
+    }
+    async fn usable(&self, _: &OpContext, point: &RestorePoint) -> Result<Usability, Error> {
+        self.rests_on(point)
+    }
+    async fn turn_back(
+        &self,
+        _: &OpContext,
+        point: &RestorePoint,
+        _: &DeploymentId,
+        _: &ServiceDeploymentArn,
+    ) -> Result<(), Error> {
+        self.turned(point)
     }
     async fn restore(
         &self,

@@ -219,8 +219,9 @@ fn every_undo_may_fail_stay_unanswered_or_be_made_twice() {
     draft.services[2].after = [draft.services[1].name.clone()].into();
     let ends = matrix(&world, &draft);
     // An undo that is refused for good is a named end, never a success.
-    assert!(count(&ends, (Trouble::Refused, true, "stuck")) >= 3);
-    assert_eq!(count(&ends, (Trouble::Refused, true, "rolled back")), 0);
+    assert!(count(&ends, (Trouble::Refused, true, "stuck")) >= 2);
+    // But for the short cut: where that is refused, the plain way back is left.
+    assert_eq!(count(&ends, (Trouble::Refused, true, "rolled back")), 1);
     assert!(count(&ends, (Trouble::Unanswered, true, "rolled back")) >= 3);
     assert!(count(&ends, (Trouble::Twice, true, "rolled back")) >= 3);
 }

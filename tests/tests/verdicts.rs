@@ -13,6 +13,7 @@ use rollout_core::image::ImageRef;
 use rollout_core::journal::Body;
 use rollout_core::machine::cutover;
 use rollout_core::machine::rollout::{Event, Outcome, Superseding};
+use rollout_core::plan::rollback::Proof;
 use rollout_core::plan::{Draft, step};
 use rollout_core::service::{RevisionSpec, ServiceChange, ServiceStatus};
 use rollout_core::time::Timestamp;
@@ -204,10 +205,33 @@ fn rolled_back_by_the_platform_is_rolled_back_and_no_success() {
 }
 
 #[test]
-fn failed_without_a_last_known_good_is_stuck() {
+fn a_release_that_could_not_go_back_is_refused_before_it_begins() {
     let mut world = world();
     let old = truth::digest(&world, "production", FRONTEND, "2.3.0");
     let (wanted, draft) = (before(&world), storefront(&world));
+    world
+        .expire_image("production", "storefront/frontend", &old)
+        .expect("it is there");
+    let finished = run(world, draft);
+    let Outcome::Refused { why } = &finished.outcome else {
+        panic!("{:#?}", finished.outcome)
+    };
+    assert_eq!(why.cause, Cause::LastKnownGoodUnusable, "{why:#?}");
+    assert!(
+        why.text.contains(FRONTEND) && why.text.contains("[rollback]"),
+        "{why:#?}"
+    );
+    let world = finished.cloud.world();
+    assert_eq!(world.calls().effects().count(), 0, "something was changed");
+    assert_eq!(flaws(&world, &wanted, &SERVICES), Vec::<String>::new());
+}
+
+#[test]
+fn failed_without_a_last_known_good_is_stuck() {
+    let mut world = world();
+    let old = truth::digest(&world, "production", FRONTEND, "2.3.0");
+    let (wanted, mut draft) = (before(&world), storefront(&world));
+    draft.policy.rollback.usable = Proof::Unasked;
     // A lifecycle rule has removed the image that still runs: neither the platform nor we could go back to it.
     world
         .expire_image("production", "storefront/frontend", &old)
@@ -224,7 +248,7 @@ fn failed_without_a_last_known_good_is_stuck() {
     let Outcome::Stuck(stuck) = &finished.outcome else {
         panic!("{:#?}", finished.outcome)
     };
-    assert_eq!(stuck.reason, StuckReason::NoLastKnownGood, "{stuck:#?}");
+    assert_eq!(stuck.reason, StuckReason::LkgImageMissing, "{stuck:#?}");
     assert!(
         stuck.text.contains(FRONTEND) && !stuck.next.is_empty(),
         "{stuck:#?}"

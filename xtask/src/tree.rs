@@ -25,13 +25,14 @@ const IMPURE: [&str; 8] = [
 const SEEDED: [&str; 3] = ["rand", "rand_chacha", "rand_core"];
 
 /// The AWS services that each feature of `rollout-aws` brings. Both adapters of ECR and ECS ask STS who is calling.
-const SERVICES: [(&str, &[&str]); 9] = [
+const SERVICES: [(&str, &[&str]); 10] = [
     ("clock", &[]),
     ("cloudwatch", &["cloudwatch"]),
     ("ecr", &["ecr", "sts"]),
     ("ecs", &["ecs", "sts"]),
     ("elbv2", &["elasticloadbalancingv2"]),
     ("logs", &["cloudwatchlogs"]),
+    ("object-store", &[]),
     ("probe", &[]),
     ("route53", &["route53"]),
     ("sts", &["sts"]),

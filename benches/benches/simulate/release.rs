@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rollout_core::dns::{RecordKey, RecordType};
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::{cutover, deployment, gate, promotion};
+use rollout_core::plan::rollback::RollbackPolicy;
 use rollout_core::plan::{
     CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan,
 };
@@ -129,6 +130,7 @@ pub(crate) fn of(services: &[&str], gated: bool, world: &World) -> Rollout {
                 proceed: secs(600),
             },
             unwind_deployment: deployment_policy(),
+            rollback: RollbackPolicy::default(),
             unwind_cutover: cutover_policy(),
         },
     };

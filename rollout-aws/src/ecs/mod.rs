@@ -43,6 +43,7 @@ const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
 const UPDATE_SERVICE: &str = "ecs:UpdateService";
 const LIST_RECORDS: &str = "ecs:ListServiceDeployments";
 const DESCRIBE_RECORDS: &str = "ecs:DescribeServiceDeployments";
+const STOP_RECORD: &str = "ecs:StopServiceDeployment";
 const DESCRIBE_SERVICE_REVISIONS: &str = "ecs:DescribeServiceRevisions";
 const LIST_TASKS: &str = "ecs:ListTasks";
 const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
@@ -55,6 +56,7 @@ const STOP_TASK: &str = "ecs:StopTask";
 pub const ACTIONS: &[&str] = &[
     DESCRIBE_SERVICES,
     UPDATE_SERVICE,
+    STOP_RECORD,
     LIST_RECORDS,
     DESCRIBE_RECORDS,
     DESCRIBE_SERVICE_REVISIONS,
@@ -77,7 +79,8 @@ pub const ACTIONS: &[&str] = &[
 /// Observing: `ecs:DescribeServices`, `ecs:ListServiceDeployments`, `ecs:DescribeServiceDeployments`,
 /// `ecs:DescribeServiceRevisions`, `ecs:ListTasks`, `ecs:DescribeTasks`, `ecs:DescribeTaskDefinition`.
 /// Deploying: `ecs:RegisterTaskDefinition`, `ecs:TagResource` (a revision is tagged with the hash of its content),
-/// `ecs:UpdateService`, `iam:PassRole` on the task's and the execution role.
+/// `ecs:UpdateService`, `iam:PassRole` on the task's and the execution role. Turning a deployment back that is under way:
+/// `ecs:StopServiceDeployment`; without it the plain way back is taken.
 /// One-off tasks: `ecs:RunTask`, `ecs:StopTask`. Identity: `sts:GetCallerIdentity`. With a log reader: `logs:GetLogEvents`.
 pub struct EcsEnvironment {
     client: Client,

@@ -1,6 +1,6 @@
 //! Task definition revisions: found by content, registered when there is none, remembered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[cfg(feature = "logs")]
@@ -24,6 +24,8 @@ use crate::error::from_sdk;
 pub(super) struct Revision {
     /// Whether a service can go to it. The one thing here that can change.
     pub(super) active: bool,
+    /// What the containers' secrets are taken from (`valueFrom`), each once.
+    pub(super) secrets: BTreeSet<String>,
     containers: BTreeMap<ContainerName, Known>,
 }
 
@@ -32,7 +34,6 @@ pub(super) struct Revision {
 pub(super) struct Known {
     pub(super) essential: bool,
     /// The image as the revision names it.
-    #[cfg(feature = "ecr")]
     pub(super) image: String,
     /// The digest in the image's name.
     pub(super) pin: Option<ImageDigest>,
@@ -83,7 +84,6 @@ fn revision(definition: &TaskDefinition) -> Revision {
                 // The API's default (Amazon ECS API, "ContainerDefinition").
                 essential: container.essential().unwrap_or(true),
                 pin: template::pinned(image),
-                #[cfg(feature = "ecr")]
                 image: image.to_owned(),
                 #[cfg(feature = "logs")]
                 log: container.log_configuration().and_then(log_stream),
@@ -91,7 +91,12 @@ fn revision(definition: &TaskDefinition) -> Revision {
             Some((ContainerName::new(container.name()?).ok()?, known))
         })
         .collect();
+    let secrets = definition.container_definitions().iter();
     Revision {
+        secrets: secrets
+            .flat_map(|container| container.secrets())
+            .map(|secret| secret.value_from().to_owned())
+            .collect(),
         active: definition
             .status()
             .is_none_or(|status| status.as_str() == "ACTIVE"),

@@ -6,27 +6,32 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rollout_core::context::OpContext;
 use rollout_core::error::Error;
-use rollout_core::id::{DeploymentId, ServiceName};
+use rollout_core::id::{DeploymentId, ImageDigest, ServiceDeploymentArn, ServiceName};
 use rollout_core::port::Rollback;
 use rollout_core::service::{
-    Captured, DeploymentObservation, DeploymentStarted, Images, RecordStatus, RestorePoint, RolloutState,
-    ServiceObservation, ServiceStatus,
+    Captured, DeploymentObservation, DeploymentStarted, Found, Images, Part, PartKind, RecordStatus,
+    RestorePoint, RolloutState, ServiceObservation, ServiceStatus, Usability,
 };
 
 use super::EcsEnvironment;
 use super::revision::Revision;
 #[cfg(feature = "ecr")]
 use crate::ecr::Registry;
+#[cfg(feature = "secretsmanager")]
+use crate::secretsmanager::Secrets;
 
 /// Restore points of the services of one [`EcsEnvironment`].
 ///
-/// With an image registry (feature `ecr`), a capture also checks that the images are still there: without them nothing
-/// can go back.
+/// Whether the images of a restore point are still there, a registry must tell (feature `ecr`), and whether its secrets are,
+/// Secrets Manager (feature `secretsmanager`). What nobody is asked about is unknown.
 ///
 /// # IAM actions
-/// Those of [`EcsEnvironment`] for observing and deploying; with a registry also `ecr:BatchGetImage`.
+/// Those of [`EcsEnvironment`] for observing and deploying; with a registry also `ecr:BatchGetImage`, with secrets
+/// `secretsmanager:DescribeSecret`.
 pub struct EcsRollback {
     environment: Arc<EcsEnvironment>,
+    #[cfg(feature = "secretsmanager")]
+    secrets: Option<Secrets>,
     #[cfg(feature = "ecr")]
     images: Option<Registry>,
 }
@@ -37,6 +42,8 @@ impl EcsRollback {
     pub fn new(environment: Arc<EcsEnvironment>) -> Self {
         Self {
             environment,
+            #[cfg(feature = "secretsmanager")]
+            secrets: None,
             #[cfg(feature = "ecr")]
             images: None,
         }
@@ -50,34 +57,100 @@ impl EcsRollback {
         self
     }
 
-    /// The first image of the restore point that the registry does not hold. Images of other registries are not asked for.
+    /// Looks whether the secrets of a restore point are still there.
+    #[cfg(feature = "secretsmanager")]
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = Some(secrets);
+        self
+    }
+
+    /// Whether the registry holds an image. Images of other registries are not asked for.
     #[cfg(feature = "ecr")]
-    async fn lost_image(&self, revision: &Revision, images: &Images) -> Result<Option<String>, Error> {
+    async fn look_for_image(&self, image: &str, digest: &ImageDigest) -> Result<Found, Error> {
+        use rollout_core::error::ErrorKind;
         use rollout_core::id::RepositoryName;
         let Some(registry) = &self.images else {
-            return Ok(None);
+            return Ok(unasked("the registry is not asked"));
         };
-        let prefix = format!("{}/", self.environment.registry);
-        for (name, known) in revision.containers() {
-            let repository = known
-                .image
-                .strip_prefix(&prefix)
-                .and_then(|rest| rest.split(['@', ':']).next())
-                .and_then(|repository| RepositoryName::new(repository).ok());
-            if let (Some(repository), Some(digest)) = (repository, images.get(name))
-                && !registry.has(&repository, digest).await?
-            {
-                return Ok(Some(format!("{repository}@{digest} of container {name}")));
+        let repository = image
+            .strip_prefix(&format!("{}/", self.environment.registry))
+            .and_then(|rest| rest.split(['@', ':']).next())
+            .and_then(|repository| RepositoryName::new(repository).ok());
+        let Some(repository) = repository else {
+            return Ok(unasked("it is in a registry that is not asked"));
+        };
+        match registry.has(&repository, digest).await {
+            Ok(true) => Ok(Found::Usable),
+            Ok(false) => Ok(gone("it is gone from the registry".to_owned())),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(gone(error.to_string())),
+            Err(error) if matches!(error.kind, ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+                Ok(unasked(&error.to_string()))
             }
+            Err(error) => Err(error),
         }
-        Ok(None)
     }
 
     #[cfg(not(feature = "ecr"))]
     #[expect(clippy::unused_async, reason = "the same shape as with the feature `ecr`")]
-    async fn lost_image(&self, _revision: &Revision, _images: &Images) -> Result<Option<String>, Error> {
-        Ok(None)
+    async fn look_for_image(&self, _image: &str, _digest: &ImageDigest) -> Result<Found, Error> {
+        Ok(unasked("the registry is not asked"))
     }
+
+    #[cfg(feature = "secretsmanager")]
+    async fn look_for_secret(&self, value_from: &str) -> Result<Found, Error> {
+        match &self.secrets {
+            Some(secrets) => secrets.look(value_from).await,
+            None => Ok(unasked("Secrets Manager is not asked")),
+        }
+    }
+
+    #[cfg(not(feature = "secretsmanager"))]
+    #[expect(
+        clippy::unused_async,
+        reason = "the same shape as with the feature `secretsmanager`"
+    )]
+    async fn look_for_secret(&self, _value_from: &str) -> Result<Found, Error> {
+        Ok(unasked("Secrets Manager is not asked"))
+    }
+
+    /// The images and secrets of a revision.
+    async fn parts(&self, point: &RestorePoint, revision: &Revision) -> Result<Vec<Part>, Error> {
+        let mut parts = Vec::new();
+        for (container, digest) in &point.images {
+            let image = revision.container(container).map(|known| known.image.as_str());
+            let found = match image {
+                Some(image) => self.look_for_image(image, digest).await?,
+                None => unasked("the revision has no such container"),
+            };
+            let place = image
+                .and_then(|image| image.split(['@', ':']).next())
+                .unwrap_or("image");
+            parts.push(Part {
+                kind: PartKind::Image {
+                    container: container.clone(),
+                },
+                name: format!("{place}@{digest} of container {container}"),
+                found,
+            });
+        }
+        for value_from in &revision.secrets {
+            parts.push(Part {
+                kind: PartKind::Secret,
+                name: format!("secret {value_from}"),
+                found: self.look_for_secret(value_from).await?,
+            });
+        }
+        Ok(parts)
+    }
+}
+
+fn gone(why: String) -> Found {
+    Found::Gone { why }
+}
+
+fn unasked(why: &str) -> Found {
+    Found::Unknown { why: why.to_owned() }
 }
 
 impl fmt::Debug for EcsRollback {
@@ -103,19 +176,14 @@ impl Rollback for EcsRollback {
             })
         };
         let name = primary.task_definition.as_str();
-        // Asked afresh: a revision can become INACTIVE after it was remembered.
         let revision = match self.environment.read_revision(name).await? {
-            Some(revision) if revision.active => revision,
-            Some(_) => return nothing(format!("its revision {name} is not ACTIVE")),
+            Some(revision) => revision,
             None => return nothing(format!("its revision {name} does not exist any more")),
         };
         let images = match running_images(&seen, primary, &revision) {
             Ok(images) => images,
             Err(why) => return nothing(why),
         };
-        if let Some(lost) = self.lost_image(&revision, &images).await? {
-            return nothing(format!("the registry does not hold {lost} any more"));
-        }
         Ok(Captured::Point(RestorePoint {
             service: service.clone(),
             captured_at: seen.at,
@@ -123,8 +191,29 @@ impl Rollback for EcsRollback {
             images,
             deployment: primary.id.clone(),
             desired: seen.desired,
-            since: Some(primary.created_at),
+            deployed_at: Some(primary.created_at),
         }))
+    }
+
+    async fn usable(&self, _ctx: &OpContext, point: &RestorePoint) -> Result<Usability, Error> {
+        let at = (self.environment.now)();
+        let name = point.task_definition.as_str();
+        // Asked afresh: a revision can become INACTIVE after it was remembered.
+        let revision = self.environment.read_revision(name).await?;
+        let found = match &revision {
+            Some(revision) if revision.active => Found::Usable,
+            Some(_) => gone("it is not ACTIVE".to_owned()),
+            None => gone("it does not exist any more".to_owned()),
+        };
+        let mut parts = vec![Part {
+            kind: PartKind::Revision,
+            name: format!("revision {name}"),
+            found,
+        }];
+        if let Some(revision) = revision {
+            parts.extend(self.parts(point, &revision).await?);
+        }
+        Ok(Usability { at, parts })
     }
 
     async fn restore(
@@ -135,6 +224,17 @@ impl Rollback for EcsRollback {
     ) -> Result<DeploymentStarted, Error> {
         self.environment
             .update(ctx, &point.service, &point.task_definition, assumes)
+            .await
+    }
+    async fn turn_back(
+        &self,
+        ctx: &OpContext,
+        point: &RestorePoint,
+        assumes: &DeploymentId,
+        record: &ServiceDeploymentArn,
+    ) -> Result<(), Error> {
+        self.environment
+            .turn_back(ctx, &point.service, assumes, record)
             .await
     }
 }

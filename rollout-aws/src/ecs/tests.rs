@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use rollout_core::error::{Applied, ErrorKind, Retry};
 use rollout_core::evidence::Cause;
-use rollout_core::id::{DeploymentId, ImageDigest, ServiceName, TaskArn, TaskDefinitionArn};
+use rollout_core::id::{
+    DeploymentId, ImageDigest, ServiceDeploymentArn, ServiceName, TaskArn, TaskDefinitionArn,
+};
 use rollout_core::image::{Ensured, ImageRef};
 use rollout_core::port::{Environment, Rollback};
 use rollout_core::service::{
-    Captured, DeploymentRole, RecordStatus, RevisionSpec, RolloutState, ServiceChange, ServiceStatus, Stage,
-    Strategy, TaskObservation, TaskSpec,
+    Captured, DeploymentRole, Found, PartKind, RecordStatus, RestorePoint, RevisionSpec, RolloutState,
+    ServiceChange, ServiceStatus, Stage, Strategy, TaskObservation, TaskSpec,
 };
 use rollout_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -1028,7 +1030,6 @@ async fn a_capture_is_a_point_or_says_why_not() {
             "not COMPLETED",
         ),
         (vec![], revision("ACTIVE"), two("b"), "never deployed"),
-        (done(), revision("INACTIVE"), two("b"), "not ACTIVE"),
         (done(), revision("ACTIVE"), two("c"), "a tag has moved"),
         (done(), revision("ACTIVE"), vec![], "no task"),
         (
@@ -1052,6 +1053,125 @@ async fn a_capture_is_a_point_or_says_why_not() {
         matches!(&busy, Captured::Busy { deployment, .. } if deployment.as_str() == "ecs-svc/2"),
         "{busy:?}"
     );
+}
+
+fn restore_point(container: &str) -> RestorePoint {
+    RestorePoint {
+        service: service_name(),
+        captured_at: Timestamp::EPOCH,
+        task_definition: definition(1).parse().expect("an ARN"),
+        images: [(
+            container.parse().expect("a name"),
+            digest("b").parse().expect("a digest"),
+        )]
+        .into(),
+        deployment: "ecs-svc/1".parse().expect("an id"),
+        desired: 1,
+        deployed_at: None,
+    }
+}
+
+#[tokio::test]
+async fn what_a_restore_point_rests_on_is_told_part_by_part() {
+    let usable = |revision: Option<Value>, container: &'static str| async move {
+        let aws = Aws::new(move |operation, _| match (operation, &revision) {
+            ("DescribeTaskDefinition", Some(revision)) => ok(json!({ "taskDefinition": revision })),
+            ("DescribeTaskDefinition", None) => error(400, "ClientException"),
+            (other, _) => panic!("{other}"),
+        });
+        let rollback = EcsRollback::new(Arc::new(environment(&aws)));
+        rollback
+            .usable(&context(), &restore_point(container))
+            .await
+            .expect("an answer")
+    };
+    let revision = |status: &str| {
+        Some(
+            json!({ "taskDefinitionArn": definition(1), "status": status, "containerDefinitions": [
+            { "name": "app", "image": "x:latest", "secrets": [{ "name": "A", "valueFrom": "param" }] },
+            { "name": "side", "image": "y", "secrets": [{ "name": "B", "valueFrom": "param" }] },
+        ] }),
+        )
+    };
+    let seen = usable(revision("ACTIVE"), "app").await;
+    let kinds: Vec<&PartKind> = seen.parts.iter().map(|part| &part.kind).collect();
+    let image = PartKind::Image {
+        container: "app".parse().expect("a name"),
+    };
+    assert_eq!(
+        kinds,
+        [&PartKind::Revision, &image, &PartKind::Secret],
+        "each secret once"
+    );
+    assert_eq!(seen.parts[0].found, Found::Usable);
+    // Nobody was given to ask.
+    assert_eq!((seen.gone().count(), seen.unknown().count()), (0, 2));
+
+    for status in ["INACTIVE", "DELETE_IN_PROGRESS"] {
+        let seen = usable(revision(status), "app").await;
+        assert!(
+            seen.gone().any(|(part, _)| part.kind == PartKind::Revision),
+            "{status}"
+        );
+    }
+    let seen = usable(None, "app").await;
+    assert_eq!(seen.gone().count(), 1);
+    // A container that the revision does not have is no pass.
+    let seen = usable(revision("ACTIVE"), "other").await;
+    assert!(
+        seen.unknown().any(|(part, _)| part.name.contains("other")),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_deployment_is_turned_back_by_its_record_and_only_if_it_is_primary() {
+    let record: ServiceDeploymentArn = "arn:sd/2".parse().expect("an ARN");
+    let ours: DeploymentId = "ecs-svc/2".parse().expect("an id");
+    let turn = |primary: &'static str, answer: fn() -> Answer| {
+        let aws = Aws::new(move |operation, body| match operation {
+            "DescribeServices" => ok(service(&[deployment(primary, "PRIMARY", 2, "IN_PROGRESS")])),
+            "StopServiceDeployment" => {
+                assert_eq!(body["serviceDeploymentArn"], "arn:sd/2");
+                assert_eq!(body["stopType"], "ROLLBACK");
+                answer()
+            }
+            other => panic!("{other}"),
+        });
+        let (record, ours) = (record.clone(), ours.clone());
+        async move {
+            let rollback = EcsRollback::new(Arc::new(environment(&aws)));
+            let turned = rollback
+                .turn_back(&context(), &restore_point("app"), &ours, &record)
+                .await;
+            (turned, aws.bodies("StopServiceDeployment").len())
+        }
+    };
+    let good = || ok(json!({ "serviceDeploymentArn": "arn:sd/2" }));
+    let (turned, calls) = turn("ecs-svc/2", good).await;
+    assert_eq!((turned.is_ok(), calls), (true, 1));
+    let (turned, calls) = turn("ecs-svc/3", good).await;
+    let refused = turned.expect_err("someone else deployed");
+    assert_eq!(
+        (refused.kind, refused.applied, calls),
+        (ErrorKind::Conflict, Applied::No, 0)
+    );
+    for (code, kind) in [
+        ("ConflictException", ErrorKind::Conflict),
+        ("AccessDeniedException", ErrorKind::PermissionDenied),
+        ("ServiceDeploymentNotFoundException", ErrorKind::NotFound),
+    ] {
+        let (turned, _) = match code {
+            "ConflictException" => turn("ecs-svc/2", || error(400, "ConflictException")).await,
+            "AccessDeniedException" => turn("ecs-svc/2", || error(400, "AccessDeniedException")).await,
+            _ => turn("ecs-svc/2", || error(400, "ServiceDeploymentNotFoundException")).await,
+        };
+        let refused = turned.expect_err(code);
+        assert_eq!((refused.kind, refused.applied), (kind, Applied::No), "{code}");
+    }
+    // Sent once, whatever comes back: a lost answer is looked after, not repeated.
+    let (turned, calls) = turn("ecs-svc/2", || Answer::Broken).await;
+    assert_eq!((turned.expect_err("lost").applied, calls), (Applied::Maybe, 1));
 }
 
 #[test]

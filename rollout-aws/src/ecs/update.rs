@@ -1,12 +1,12 @@
 //! `UpdateService` has no token and no compare-and-set (invariant I-6): read, verify, write, read back.
 
-use aws_sdk_ecs::types::Service;
+use aws_sdk_ecs::types::{Service, StopServiceDeploymentStopType};
 use rollout_core::context::OpContext;
 use rollout_core::error::{Applied, Error, ErrorKind};
 use rollout_core::id::{DeploymentId, ServiceDeploymentArn, ServiceName, TaskDefinitionArn};
 use rollout_core::service::{DeploymentObservation, DeploymentRole, DeploymentStarted};
 
-use super::{EcsEnvironment, UPDATE_SERVICE, map};
+use super::{EcsEnvironment, STOP_RECORD, UPDATE_SERVICE, map};
 use crate::config::once;
 use crate::error::from_sdk;
 
@@ -70,6 +70,47 @@ impl EcsEnvironment {
             })?;
         self.read_back(service, &ours, found).await?;
         Ok(ours)
+    }
+
+    /// Asks ECS to turn a deployment back that is under way, to the last one that completed, as it stands: canary steps and bake
+    /// times are not gone through, and what runs of the old revision goes on running (Amazon ECS developer guide, "Stopping
+    /// Amazon ECS service deployments"). There is no token and no compare-and-set here either; but the call names the one
+    /// deployment that it stops, so that it can never stop another's.
+    pub(super) async fn turn_back(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+        assumes: &DeploymentId,
+        record: &ServiceDeploymentArn,
+    ) -> Result<(), Error> {
+        self.guard.check(ctx).await?;
+        let refused = |kind, context| Error::new(kind, STOP_RECORD, context);
+        let before = self
+            .describe_service(service)
+            .await?
+            .filter(|found| found.status() != Some("INACTIVE"))
+            .ok_or_else(|| refused(ErrorKind::NotFound, format!("service {service} does not exist")))?;
+        let present = primary(&before)?;
+        if present.as_ref().map(|present| &present.id) != Some(assumes) {
+            return Err(conflict(service, Some(assumes), present.as_ref()));
+        }
+        self.client
+            .stop_service_deployment()
+            .service_deployment_arn(record.as_str())
+            .stop_type(StopServiceDeploymentStopType::Rollback)
+            .customize()
+            .config_override(aws_sdk_ecs::config::Builder::new().retry_config(once()))
+            .send()
+            .await
+            .map_err(|error| {
+                from_sdk(
+                    STOP_RECORD,
+                    format_args!("service deployment {record}"),
+                    true,
+                    error,
+                )
+            })?;
+        Ok(())
     }
 
     /// Whether someone has written at the same moment. A look that still shows the deployment from before is a stale one,

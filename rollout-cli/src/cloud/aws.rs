@@ -13,6 +13,7 @@ use rollout_aws::gates::Gates;
 use rollout_aws::probe::{AddressPolicy, Fetch, HttpFetch, HttpGate};
 use rollout_aws::resolve::{Resolve, SystemResolver};
 use rollout_aws::route53::{Authority, Route53Cutover};
+use rollout_aws::secretsmanager::Secrets;
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_aws::time::Now;
 use rollout_core::port::{Clock, Ports};
@@ -94,7 +95,9 @@ pub(super) fn ports(
 ) -> anyhow::Result<Ports> {
     let guard = Arc::new(guard(target, config.target()).ending(outside.credentials_end));
     let environment = Arc::new(ecs(target, config.target(), &guard, outside));
-    let rollback = EcsRollback::new(Arc::clone(&environment)).images(Registry::from_config(target));
+    let rollback = EcsRollback::new(Arc::clone(&environment))
+        .images(Registry::from_config(target))
+        .secrets(Secrets::from_config(target));
     let source_guard = Arc::new(self::guard(source, config.source()));
     Ok(Ports {
         source: Arc::new(ecs(source, config.source(), &source_guard, outside)),

@@ -4,8 +4,8 @@ use core::fmt::Write as _;
 
 use anyhow::bail;
 use rollout_core::machine::{
-    Table, cutover::Cutover, deployment::Deployment, gate::Gate, promotion::Promotion, rollout::Rollout,
-    table, task::OneOff, unwind::Unwind,
+    Table, cutover::Cutover, deployment::Deployment, gate::Gate, lease::Lease, promotion::Promotion,
+    rollout::Rollout, table, task::OneOff, unwind::Unwind,
 };
 use serde_json::json;
 
@@ -34,7 +34,7 @@ pub(crate) fn execute(global: &Global, args: &Graph) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn tables() -> [Table; 7] {
+fn tables() -> [Table; 8] {
     [
         table::<Rollout>(),
         table::<Promotion>(),
@@ -43,6 +43,7 @@ fn tables() -> [Table; 7] {
         table::<Gate>(),
         table::<Cutover>(),
         table::<Unwind>(),
+        table::<Lease>(),
     ]
 }
 

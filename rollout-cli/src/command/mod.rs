@@ -3,6 +3,7 @@
 pub(crate) mod abort;
 pub(crate) mod completions;
 pub(crate) mod graph;
+pub(crate) mod hold;
 pub(crate) mod journal;
 pub(crate) mod list;
 pub(crate) mod plan;
@@ -14,12 +15,14 @@ pub(crate) mod sim;
 pub(crate) mod status;
 
 use rollout_core::id::RunId;
+use rollout_core::machine::rollout::Outcome;
 use rollout_core::plan::RolloutPlan;
 use rollout_core::time::Timestamp;
 
 use crate::args::{Cli, Command, Global};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::hold::{Holds, TakenBack};
 use crate::runs::RunDir;
 use crate::view::paint::Paint;
 use crate::view::report::Report;
@@ -37,7 +40,8 @@ pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Resume(which) => resume::execute(global, which),
         Command::List => list::execute(global),
         Command::Journal(command) => journal::execute(global, command),
-        Command::Rollback(which) => rollback::execute(global, which),
+        Command::Rollback(args) => rollback::execute(global, args),
+        Command::Hold(command) => hold::execute(global, command),
         Command::Abort(which) => abort::execute(global, which),
         Command::Graph(args) => graph::execute(global, args),
         #[cfg(feature = "serve")]
@@ -58,6 +62,35 @@ fn report(global: &Global, report: &Report, run: &str, at: Timestamp) -> Exit {
         print(&report.text(Paint::for_stdout(global.no_color)));
     }
     report.exit
+}
+
+/// The end of a command that would bring something new to a held environment.
+fn held(global: &Global, taken: &TakenBack, run: &str) -> Exit {
+    report(global, &taken.refusal().here(global), run, crate::runs::now())
+}
+
+/// Keeps what the end of a run means for the next one: that the environment went back, or that something else serves there.
+fn went(holds: &dyn Holds, config: &Config, run: &RunId, outcome: &Outcome) -> anyhow::Result<()> {
+    let target = &config.promotion.to;
+    // Only a person takes a hold away.
+    if holds.of(target)?.is_some_and(|taken| taken.is_held()) {
+        return Ok(());
+    }
+    match outcome {
+        Outcome::Released { .. } => holds.forget(target),
+        Outcome::RolledBack { why, .. } => holds.keep(&TakenBack::now(
+            target,
+            run,
+            why.text.clone(),
+            false,
+            &config.rollback,
+        )),
+        // An abort goes back at the word of a person who is there.
+        Outcome::Refused { .. }
+        | Outcome::Superseded { .. }
+        | Outcome::Aborted { .. }
+        | Outcome::Stuck(_) => Ok(()),
+    }
 }
 
 /// Prints to standard output. A reader that has gone away is no reason to fail.

@@ -27,6 +27,7 @@ use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::draft;
 use crate::exit::Exit;
+use crate::hold::{HoldFiles, Holds as _, TakenBack};
 use crate::planfile::{self, Written};
 use crate::runs::Runs;
 use crate::view::paint::Paint;
@@ -45,6 +46,18 @@ pub(crate) fn execute(global: &Global, args: &Plan) -> anyhow::Result<Exit> {
         let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
         let mut found = read(plan, terms(&config, None), &performer, clock.as_ref()).await?;
         found.overlays.clone_from(&config.overlays);
+        let taken = HoldFiles::new(&global.state_dir).of(&config.promotion.to)?;
+        if let Some(taken) = taken.filter(TakenBack::is_held) {
+            let refusal = taken.refusal().here(global);
+            let text = format!(
+                "{}; next: {}",
+                refusal.why.unwrap_or_default(),
+                refusal.next.join(", ")
+            );
+            found
+                .refusals
+                .insert(0, Reason::new(Cause::EnvironmentHeld, text));
+        }
         // Not closed: reading leaves a simulated cloud as it was.
         let exit = if found.refusals.is_empty() {
             Exit::Done
@@ -164,6 +177,7 @@ impl Found {
                 self.digests.insert(step.clone(), digest.clone());
             }
             Event::Start
+            | Event::UsabilitySeen { .. }
             | Event::AlarmSampled { .. }
             | Event::Confirmed { .. }
             | Event::CallFailed { .. }

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::bail;
 use rollout_core::driver::PortPerformer;
 use rollout_core::id::StepId;
-use rollout_core::machine::rollout::{LeftAt, Outcome, Rollout};
+use rollout_core::machine::Transitions as _;
+use rollout_core::machine::rollout::{LeftAt, Outcome, Rollout, StateKind};
 use rollout_core::machine::unwind::Unwind;
 
 use super::run::CALL;
@@ -13,6 +14,7 @@ use crate::args::{Global, Which};
 use crate::cloud::{Cloud, Keeping};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::hold::{HoldFiles, Holds as _, TakenBack};
 use crate::outcome;
 use crate::past::{self, Past, Unfinished};
 use crate::runs::{RunDir, Runs};
@@ -44,6 +46,17 @@ pub(super) fn release(
     let (journal, past): (_, Past<Rollout>) = past::reopen(journal)?;
     let plan = past.replayed.machine.plan().clone();
     super::same_target(dir, &plan, config)?;
+    let holds = HoldFiles::new(&global.state_dir);
+    let forward = !matches!(
+        past.replayed.machine.state_kind(),
+        StateKind::Stopping | StateKind::Unwinding
+    );
+    if let Some(taken) = holds.of(&plan.to)?.filter(TakenBack::is_held)
+        && after == After::GoOn
+        && forward
+    {
+        return Ok(super::held(global, &taken, dir.run.as_str()));
+    }
     told_torn(global, past.torn.is_some());
     super::block_on(async {
         let cloud = Cloud::open(global, config, runs, &plan.release, past.replayed.last).await?;
@@ -59,11 +72,15 @@ pub(super) fn release(
         cloud.keep(runs)?;
         Ok(match ending? {
             Ending::Outcome(outcome) => {
+                super::went(&holds, config, &dir.run, &outcome)?;
                 let mut report = outcome::of_rollout(&outcome, &dir.run, &plan.to).here(global);
                 // Whoever asked to go back has got it.
                 let back = matches!(outcome, Outcome::Aborted { .. } | Outcome::RolledBack { .. });
                 if after == After::Stop && back {
                     report.exit = Exit::Done;
+                }
+                if let Some(taken) = holds.of(&plan.to)?.filter(TakenBack::is_held) {
+                    taken.tell(&mut report, global);
                 }
                 if matches!(
                     outcome,

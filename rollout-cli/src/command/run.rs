@@ -13,6 +13,7 @@ use crate::args::{Global, Run};
 use crate::cloud::{Cloud, Keeping};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::hold::{HoldFiles, Holds as _};
 use crate::runs::Runs;
 use crate::session::{Ending, Session, Work};
 use crate::{draft, outcome, planfile};
@@ -47,6 +48,13 @@ pub(crate) fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit> {
         None => (draft::plan(&config, &release, &run)?, None),
     };
     let terms = super::plan::terms(&config, assumes);
+    let holds = HoldFiles::new(&global.state_dir);
+    let target = &config.promotion.to;
+    match holds.of(target)? {
+        Some(taken) if taken.is_held() => return Ok(super::held(global, &taken, run.as_str())),
+        Some(taken) => super::say(global, &taken.note()),
+        None => {}
+    }
     super::block_on(async {
         let cloud = Cloud::open(global, &config, &runs, &release, Timestamp::EPOCH).await?;
         let dir = runs.create(&run)?;
@@ -73,6 +81,7 @@ pub(crate) fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit> {
         cloud.keep(&runs)?;
         Ok(match ending? {
             Ending::Outcome(outcome) => {
+                super::went(&holds, &config, &run, &outcome)?;
                 let report = outcome::of_rollout(&outcome, &run, &config.promotion.to).here(global);
                 super::report(global, &report, run.as_str(), cloud.clock().now())
             }

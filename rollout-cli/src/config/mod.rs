@@ -11,6 +11,7 @@ mod gate;
 mod image;
 mod overlay;
 mod reader;
+mod rollback;
 mod service;
 mod task;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rollout_core::id::EnvironmentName;
+use rollout_core::plan::rollback::RollbackPolicy;
 use rollout_core::plan::window::Window;
 use toml::de::DeTable;
 
@@ -52,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) environments: BTreeMap<EnvironmentName, Environment>,
     /// From where to where.
     pub(crate) promotion: Promotion,
+    /// What may go back, to what, and how.
+    pub(crate) rollback: RollbackPolicy,
     /// The services, in the order of the file.
     pub(crate) services: Vec<Service>,
     /// Gates of the release as a whole, after all services.
@@ -165,6 +169,8 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
         .required("promotion", "{ from = \"staging\", to = \"production\" }")
         .and_then(|v| v.table("[promotion]"));
     let promotion = promotion.and_then(|r| promotion_table(&r));
+    let rollback = reader.value("rollback").and_then(|v| v.table("[rollback]"));
+    let rollback = rollback.map(|r| rollback::read(&r)).unwrap_or_default();
     let dir = file.parent().unwrap_or_else(|| Path::new(""));
     let files = ecs::Files::new(dir);
     let (services, complete) = service::read_all(reader, &files, &names);
@@ -191,6 +197,7 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
                 services_at_once,
                 window,
             },
+            rollback,
             services,
             gates,
             tasks,

@@ -94,6 +94,7 @@ pub mod environment;
 pub mod health_gate;
 pub mod image_promotion;
 pub mod journal;
+pub mod lease_store;
 mod report;
 pub mod rollback;
 

@@ -24,8 +24,10 @@ use crate::observer::{Notice, Observer};
 use crate::port::Clock;
 
 mod perform;
+mod tenure;
 
 pub use perform::PortPerformer;
+pub use tenure::{Fence, LeaseError, Tenure};
 
 /// Runs one effect and answers with the event that it led to. A failure is an event, too.
 #[async_trait]

@@ -56,6 +56,13 @@ impl PortPerformer {
         }
     }
 
+    /// The same under a lease's generation: every call carries it. Without this it is 1.
+    #[must_use]
+    pub fn under(mut self, generation: Generation) -> Self {
+        self.generation = generation;
+        self
+    }
+
     fn context(&self, step: &StepId, attempt: u32) -> OpContext {
         OpContext {
             run: self.run.clone(),
@@ -132,6 +139,16 @@ impl PortPerformer {
                 .restore(&ctx, point, assumes.as_ref())
                 .await
                 .map(deployment::Event::Updated),
+            deployment::Effect::TurnBack {
+                point,
+                assumes,
+                record,
+            } => self
+                .ports
+                .rollback
+                .turn_back(&ctx, point, assumes, record)
+                .await
+                .map(|()| deployment::Event::TurningBack),
             deployment::Effect::Observe { service } => self
                 .ports
                 .target
@@ -201,6 +218,16 @@ impl PortPerformer {
                     .map_or_else(failed, |captured| Event::Captured {
                         service: service.clone(),
                         captured,
+                    })
+            }
+            Action::CheckUsable { point } => {
+                self.ports
+                    .rollback
+                    .usable(&ctx, point)
+                    .await
+                    .map_or_else(failed, |seen| Event::UsabilitySeen {
+                        service: point.service.clone(),
+                        seen: Box::new(seen),
                     })
             }
             Action::SampleAlarm(request) => {

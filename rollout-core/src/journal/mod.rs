@@ -185,6 +185,20 @@ pub enum JournalError {
         /// Its version.
         found: u32,
     },
+    /// Another runner has gone on with the run. The record was not written, and what it stands for must not be done.
+    #[error("fenced: {by} has written {place} in our place: it goes on with the run now")]
+    Fenced {
+        /// The place of the record.
+        place: String,
+        /// Who, as far as it names itself.
+        by: String,
+    },
+    /// A part of the journal is not there.
+    #[error("{place} is missing: without it the journal cannot be read")]
+    Missing {
+        /// The part.
+        place: String,
+    },
     /// After a failed write or sync nothing that the store says can be trusted.
     #[error("the journal {place} failed before and takes nothing more")]
     Failed {

@@ -55,7 +55,7 @@ pub use self::state::StateKind;
 use super::{Disposition, Machine, Rejected, Step, Transitions};
 use crate::error::ErrorRecord;
 use crate::evidence::{Evidence, Reason};
-use crate::id::{DeploymentId, ServiceName, TaskDefinitionArn};
+use crate::id::{DeploymentId, ServiceDeploymentArn, ServiceName, TaskDefinitionArn};
 use crate::image::Ensured;
 use crate::service::{
     DeploymentStarted, Images, RestorePoint, RevisionSpec, ServiceChange, ServiceObservation, Stage,
@@ -81,6 +81,10 @@ pub enum Target {
         ours: Option<DeploymentId>,
         /// The revision that we had brought, if we know it.
         our_revision: Option<TaskDefinitionArn>,
+        /// Whether our deployment, if it is still under way, is turned back by the platform as it stands: without canary steps,
+        /// bake times or new tasks for what still runs.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        fast: bool,
     },
 }
 
@@ -136,6 +140,8 @@ pub enum Event {
     },
     /// The service goes to the revision, by this deployment.
     Updated(DeploymentStarted),
+    /// The platform was asked to turn the deployment under way back.
+    TurningBack,
     /// The service was looked at.
     Observed(Box<ServiceObservation>),
     /// The call under way failed.
@@ -160,6 +166,15 @@ pub enum Effect {
         point: RestorePoint,
         /// The deployment that must be PRIMARY.
         assumes: Option<DeploymentId>,
+    },
+    /// Make the platform turn our deployment, which is still under way, back to what ran before, as it stands.
+    TurnBack {
+        /// The restore point that it must come to.
+        point: RestorePoint,
+        /// The deployment that must be PRIMARY and under way: ours.
+        assumes: DeploymentId,
+        /// The platform's record of it.
+        record: ServiceDeploymentArn,
     },
     /// Look at the service.
     Observe {
@@ -223,7 +238,10 @@ pub enum Outcome {
 impl super::Effect for Effect {
     fn mutates(&self) -> bool {
         match self {
-            Self::EnsureRevision(_) | Self::UpdateService(_) | Self::Restore { .. } => true,
+            Self::EnsureRevision(_)
+            | Self::UpdateService(_)
+            | Self::Restore { .. }
+            | Self::TurnBack { .. } => true,
             Self::Observe { .. } => false,
         }
     }
@@ -234,6 +252,7 @@ impl super::Effect for Effect {
             Self::EnsureRevision(_)
             | Self::UpdateService(_)
             | Self::Restore { .. }
+            | Self::TurnBack { .. }
             | Self::Observe { .. } => 1,
         }
     }
@@ -317,6 +336,7 @@ impl Deployment {
                 Doubt::FirstLook => "a look at the service".to_owned(),
                 Doubt::Conflict { .. } => "a look at who else deployed".to_owned(),
                 Doubt::Lost { .. } => "a look at whether the change took effect".to_owned(),
+                Doubt::TurningBack { .. } => "the platform to turn the deployment back".to_owned(),
             }),
             State::Watching { work, bound, .. } => {
                 let seen = last(work).unwrap_or_else(|| format!("deployment {}", bound.deployment));
@@ -392,16 +412,21 @@ impl Transitions for Deployment {
         match (state, event) {
             (S::Idle, E::Start) => Moves(&[S::Ensuring, S::Reconciling]),
             (S::Idle, E::Abort) => Moves(&[S::Ended]),
-            (S::Idle, E::RevisionReady | E::Updated | E::Observed | E::CallFailed | E::Elapsed) => {
-                Refused(NOT_BEGUN)
-            }
+            (
+                S::Idle,
+                E::RevisionReady | E::Updated | E::TurningBack | E::Observed | E::CallFailed | E::Elapsed,
+            ) => Refused(NOT_BEGUN),
             (S::Ensuring | S::Updating | S::Reconciling | S::Watching, E::Start) => Refused(BEGUN),
             (S::Ensuring, E::RevisionReady) => Moves(&[S::Updating]),
-            (S::Ensuring, E::Updated | E::Observed) => Refused(NOTHING_ASKED),
+            (S::Ensuring, E::Updated | E::TurningBack | E::Observed) => Refused(NOTHING_ASKED),
             (S::Ensuring, E::CallFailed | E::Elapsed) => Moves(&[S::Ensuring, S::Ended]),
             (S::Ensuring, E::Abort) => Moves(&[S::Ended]),
             (S::Updating | S::Reconciling | S::Watching, E::RevisionReady) => Ignored(REVISION_KNOWN),
             (S::Updating | S::Reconciling, E::Updated) => Moves(&[S::Watching]),
+            (S::Updating, E::TurningBack) => Moves(&[S::Updating, S::Reconciling]),
+            (S::Reconciling | S::Watching, E::TurningBack) => {
+                Ignored("a late answer: it is looked at already")
+            }
             (S::Updating, E::Observed) => Ignored("a late look, older than the write under way"),
             (S::Updating, E::CallFailed | E::Elapsed) => Moves(&[S::Updating, S::Reconciling, S::Ended]),
             (S::Updating, E::Abort) => Moves(&[S::Updating, S::Ended]),
@@ -413,7 +438,13 @@ impl Transitions for Deployment {
             (S::Ended, E::Start) => Refused(ENDED),
             (
                 S::Ended,
-                E::RevisionReady | E::Updated | E::Observed | E::CallFailed | E::Elapsed | E::Abort,
+                E::RevisionReady
+                | E::Updated
+                | E::TurningBack
+                | E::Observed
+                | E::CallFailed
+                | E::Elapsed
+                | E::Abort,
             ) => Ignored(LATE),
         }
     }
@@ -442,6 +473,7 @@ impl Step for Deployment {
                 Event::Start
                 | Event::RevisionReady { .. }
                 | Event::Updated(_)
+                | Event::TurningBack
                 | Event::Observed(_)
                 | Event::CallFailed(_)
                 | Event::Elapsed
@@ -462,6 +494,7 @@ impl Step for Deployment {
             Event::Start => self.start(now),
             Event::RevisionReady { task_definition, .. } => self.revision_ready(state, now, task_definition),
             Event::Updated(started) => self.updated(state, now, started),
+            Event::TurningBack => self.turning_back(state, now),
             Event::Observed(seen) => self.observed(state, now, &seen),
             Event::CallFailed(error) => self.call_failed(state, now, error),
             Event::Elapsed => self.elapsed(state, now),

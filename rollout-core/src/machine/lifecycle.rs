@@ -4,6 +4,7 @@ use super::Machine;
 use super::cutover::{self, Cutover};
 use super::deployment::{self, Deployment};
 use super::gate::{self, Gate};
+use super::lease::{self, Lease};
 use super::promotion::{self, Promotion};
 use super::rollout::{self, Rollout};
 use super::task::{self, OneOff};
@@ -50,6 +51,7 @@ lifecycle! {
     Cutover, cutover: |_: &cutover::Effect, error| cutover::Event::CallFailed(error);
     Unwind, unwind: unwind_failed;
     Rollout, rollout: rollout_failed;
+    Lease, lease: lease_failed;
 }
 
 fn gate_failed(effect: &gate::Effect, error: ErrorRecord) -> gate::Event {
@@ -58,6 +60,11 @@ fn gate_failed(effect: &gate::Effect, error: ErrorRecord) -> gate::Event {
         probe: request.probe.clone(),
         error,
     }
+}
+
+fn lease_failed(effect: &lease::Effect, error: ErrorRecord) -> lease::Event {
+    let (lease::Effect::Look { call } | lease::Effect::Write { call, .. }) = effect;
+    lease::Event::CallFailed { call: *call, error }
 }
 
 fn unwind_failed(effect: &unwind::Effect, error: ErrorRecord) -> unwind::Event {
@@ -80,6 +87,7 @@ fn rollout_failed(effect: &rollout::Effect, error: ErrorRecord) -> rollout::Even
     match &effect.action {
         Action::CheckIdentity
         | Action::Capture { .. }
+        | Action::CheckUsable { .. }
         | Action::SampleAlarm(_)
         | Action::ReadRecord { .. }
         | Action::Confirm { .. } => Event::CallFailed { step, error },

@@ -24,6 +24,7 @@ mod call;
 pub mod cutover;
 pub mod deployment;
 pub mod gate;
+pub mod lease;
 mod lifecycle;
 pub mod promotion;
 pub mod rollout;

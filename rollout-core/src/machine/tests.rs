@@ -96,6 +96,7 @@ fn unwind_machine(plan: &RolloutPlan) -> unwind::Unwind {
         blocked_by: None,
     };
     let policy = unwind::Policy {
+        fast: true,
         deployment: plan.policy.unwind_deployment.clone(),
         cutover: plan.policy.unwind_cutover.clone(),
     };

@@ -78,6 +78,9 @@ pub struct Spec {
 /// How patient it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
+    /// Whether a deployment that is still under way is turned back by the platform, as it stands, where it can be.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub fast: bool,
     /// For services.
     pub deployment: deployment::Policy,
     /// For records.

@@ -13,13 +13,15 @@ use crate::evidence::{Cause, Evidence};
 use crate::id::{DeploymentId, ImageDigest, ServiceName, TaskDefinitionArn, ZoneId};
 use crate::image::{Ensured, ManifestTree};
 use crate::machine::{cutover, deployment, gate, promotion, task};
+use crate::plan::rollback::RollbackPolicy;
 use crate::plan::{
     CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan, TaskPlan, When,
 };
 use crate::probe::{HttpProbe, ProbeTarget, Sample, Verdict};
 use crate::service::{
-    Captured, ContainerExit, DeploymentObservation, DeploymentRole, DeploymentStarted, Identity, Images,
-    RestorePoint, RolloutState, RunningTask, ServiceObservation, ServiceStatus, StoppedTask, TaskObservation,
+    Captured, ContainerExit, DeploymentObservation, DeploymentRole, DeploymentStarted, Found, Identity,
+    Images, Part, PartKind, RestorePoint, RolloutState, RunningTask, ServiceObservation, ServiceStatus,
+    StoppedTask, TaskObservation, Usability,
 };
 use crate::time::Timestamp;
 
@@ -188,8 +190,28 @@ impl World {
                 images: present.images.clone(),
                 deployment: present.deployment.clone(),
                 desired: 1,
-                since: None,
+                deployed_at: None,
             }),
+        }
+    }
+
+    /// Everything that a restore point rests on is there.
+    pub(crate) fn usable(point: &RestorePoint, now: Timestamp) -> Usability {
+        let part = |kind, name: String| Part {
+            kind,
+            name,
+            found: Found::Usable,
+        };
+        let images = point.images.keys().map(|container| {
+            let kind = PartKind::Image {
+                container: container.clone(),
+            };
+            part(kind, format!("image of container {container}"))
+        });
+        let revision = part(PartKind::Revision, format!("revision {}", point.task_definition));
+        Usability {
+            at: now,
+            parts: core::iter::once(revision).chain(images).collect(),
         }
     }
 
@@ -337,7 +359,7 @@ impl World {
         let service = match effect {
             Effect::EnsureRevision(_) => None,
             Effect::UpdateService(change) => Some(change.service.clone()),
-            Effect::Restore { point, .. } => Some(point.service.clone()),
+            Effect::Restore { point, .. } | Effect::TurnBack { point, .. } => Some(point.service.clone()),
             Effect::Observe { service } => Some(service.clone()),
         };
         if let (Luck::Foreign, Some(service)) = (luck, &service) {
@@ -383,6 +405,8 @@ impl World {
             Effect::Restore { point, assumes } => {
                 self.write(&point.service, &point.task_definition, assumes.as_ref(), now)
             }
+            // This world keeps no records, so that nobody asks for it.
+            Effect::TurnBack { .. } => Event::CallFailed(failed(ErrorKind::Unsupported, Applied::No)),
             Effect::Observe { service } => Event::Observed(Box::new(self.observe(service, now))),
         };
         if luck == Luck::LostAfter {
@@ -640,6 +664,7 @@ pub(crate) fn plan(reversible: bool) -> RolloutPlan {
         },
         unwind_deployment: deployment_policy(),
         unwind_cutover: cutover_policy(),
+        rollback: RollbackPolicy::default(),
     };
     RolloutPlan::check(Draft {
         run: "r-1".parse().expect("valid"),

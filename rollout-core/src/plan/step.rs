@@ -77,6 +77,12 @@ pub fn capture(service: &ServiceName) -> StepId {
     named(&format!("check/restore-point/{service}"))
 }
 
+/// Whether a service's restore point can still be gone back to.
+#[must_use]
+pub fn usable(service: &ServiceName) -> StepId {
+    named(&format!("check/usable/{service}"))
+}
+
 /// An alarm probe before the start.
 #[must_use]
 pub fn alarm(gate: &StepId, probe: &ProbeName) -> StepId {

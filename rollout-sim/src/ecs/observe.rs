@@ -3,14 +3,15 @@
 use rollout_core::evidence::Evidence;
 use rollout_core::id::{DeploymentId, ServiceName};
 use rollout_core::service::{
-    Captured, DeploymentObservation, DeploymentRecord, DeploymentRole, Images, RestorePoint, RolloutState,
-    RunningTask, ServiceObservation, ServiceStatus,
+    Captured, DeploymentObservation, DeploymentRecord, DeploymentRole, Found, Images, Part, PartKind,
+    RestorePoint, RolloutState, RunningTask, ServiceObservation, ServiceStatus,
 };
 use rollout_core::time::Timestamp;
 
 use super::Environment;
 use super::deployment::Deployment;
 use super::plan::LifecycleStage;
+use super::revision::Source;
 use super::service::{EVENTS_SHOWN, Service, Status};
 use super::task::{Owner, Phase};
 
@@ -164,21 +165,12 @@ impl Environment {
             RolloutState::Failed | RolloutState::Other(_) => return nothing(&primary.reason, id),
         }
         let revision = self.revision_at(primary.revision);
-        if !revision.active {
-            return nothing(&format!("the revision {} is INACTIVE", revision.arn), id);
-        }
         let mut running = service.tasks.iter().map(|task| &self.tasks[task]);
         let proof =
             running.find(|t| t.is_placed() && t.phase == Phase::Running && owned(t.owner, primary.number));
         let Some(task) = proof else {
             return nothing("no task of the PRIMARY deployment runs", id);
         };
-        if let Some((container, _)) = self.pull_error(primary.revision, &task.images) {
-            return nothing(
-                &format!("the image of container {container} is gone from the registry"),
-                id,
-            );
-        }
         Captured::Point(RestorePoint {
             service: name.clone(),
             captured_at: now,
@@ -186,8 +178,52 @@ impl Environment {
             images: task.images.clone(),
             deployment: primary.id.clone(),
             desired: service.desired,
-            since: Some(primary.created_at),
+            deployed_at: Some(primary.created_at),
         })
+    }
+
+    /// Whether the revision and the images of a restore point are there.
+    pub(crate) fn usable(&self, point: &RestorePoint) -> Vec<Part> {
+        let arn = &point.task_definition;
+        let gone = |why: &str| Found::Gone { why: why.to_owned() };
+        let held = self.revision(arn).map(|(_, held)| held);
+        let revision = match held {
+            Some(held) if held.active => Found::Usable,
+            Some(_) => gone("it is INACTIVE"),
+            None => gone("it does not exist"),
+        };
+        let mut parts = vec![Part {
+            kind: PartKind::Revision,
+            name: format!("revision {arn}"),
+            found: revision,
+        }];
+        for (container, digest) in &point.images {
+            let named = held.and_then(|held| held.containers.iter().find(|c| &c.name == container));
+            let (place, found) = match named.map(|c| self.source(&c.image)) {
+                Some(Source::Here(repository, _)) if self.registry.has(&repository, digest) => {
+                    (repository.to_string(), Found::Usable)
+                }
+                Some(Source::Here(repository, _)) => {
+                    (repository.to_string(), gone("it is gone from the registry"))
+                }
+                Some(Source::Elsewhere(image)) => {
+                    let why = "it is in a registry that is not asked".to_owned();
+                    (image.to_owned(), Found::Unknown { why })
+                }
+                None => {
+                    let why = "the revision has no such container".to_owned();
+                    ("?".to_owned(), Found::Unknown { why })
+                }
+            };
+            parts.push(Part {
+                kind: PartKind::Image {
+                    container: container.clone(),
+                },
+                name: format!("image {place}@{digest} of container {container}"),
+                found,
+            });
+        }
+        parts
     }
 }
 

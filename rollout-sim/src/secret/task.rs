@@ -1,11 +1,13 @@
 //! Secrets that a task definition names: without them a task does not start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use rollout_core::id::TaskDefinitionArn;
+use rollout_core::service::{Found, Part, PartKind};
 use rollout_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Held, Secrets, whole_name};
+use super::{Held, Refused, Secrets, whole_name};
 use crate::ecs::stop::Why;
 use crate::ecs::task::Phase;
 use crate::world::{Unknown, World};
@@ -51,6 +53,13 @@ impl<'a> Reference<'a> {
 }
 
 impl Secrets {
+    /// Whether a reference leads to a version that can be read, as far as that shows without reading it.
+    fn readable(&self, now: Timestamp, wanted: &Reference<'_>) -> Result<(), Refused> {
+        let secret = self.find(now, (wanted.account, wanted.region), wanted.arn)?;
+        secret.usable()?;
+        secret.version(wanted.stage, wanted.version).map(drop)
+    }
+
     /// Why a reference cannot be resolved: what follows `ResourceInitializationError: ` on Fargate, as public reports quote it,
     /// without the request's id.
     fn unresolved(&mut self, now: Timestamp, wanted: &Reference<'_>) -> Option<String> {
@@ -98,6 +107,34 @@ impl World {
         deleted
             .map(|_| ())
             .map_err(|refused| Unknown::Refused(refused.to_string()))
+    }
+
+    /// Whether the secrets that a revision names are there and not marked for deletion. No value is read.
+    pub(crate) fn secrets_of(&self, env: u16, revision: &TaskDefinitionArn) -> Vec<Part> {
+        let held = self.environments[env as usize].revision(revision);
+        let containers = held.iter().flat_map(|(_, held)| &held.containers);
+        let named: BTreeSet<&String> = containers.flat_map(|c| &c.secrets).collect();
+        let now = self.now();
+        let look = |value_from: &str| match Reference::read(value_from) {
+            None => Found::Unknown {
+                why: "it is no secret of Secrets Manager, and nothing else is asked".to_owned(),
+            },
+            Some(reference) if !self.has_place(&reference) => Found::Unknown {
+                why: "it is in an account or region that is not asked".to_owned(),
+            },
+            Some(reference) => match self.secrets.readable(now, &reference) {
+                Ok(()) => Found::Usable,
+                Err(refused) => Found::Gone {
+                    why: refused.to_string(),
+                },
+            },
+        };
+        let part = |value_from: &String| Part {
+            kind: PartKind::Secret,
+            name: format!("secret {value_from}"),
+            found: look(value_from),
+        };
+        named.into_iter().map(part).collect()
     }
 
     /// Whether some environment is in this account and region: what is elsewhere is taken to be as it should.

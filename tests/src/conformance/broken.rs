@@ -1,7 +1,6 @@
 //! Ports that break their contract, each in one way, around ports that keep it: the suite must notice every one.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,15 +13,15 @@ use rollout_core::dns::{
 use rollout_core::error::{Applied, Error, ErrorKind, Retry};
 use rollout_core::evidence::{Cause, Evidence};
 use rollout_core::id::{
-    ChangeId, DeploymentId, ImageDigest, ImageTag, RepositoryName, ServiceName, TaskArn, TaskDefinitionArn,
-    ZoneId,
+    ChangeId, DeploymentId, ImageDigest, ImageTag, RepositoryName, ServiceDeploymentArn, ServiceName,
+    TaskArn, TaskDefinitionArn, ZoneId,
 };
 use rollout_core::image::{Ensured, ImageRef, ManifestTree};
 use rollout_core::port::{DnsCutover, Environment, HealthGate, ImagePromotion, Ports, Rollback};
 use rollout_core::probe::{Sample, SampleRequest, Verdict};
 use rollout_core::service::{
-    Captured, DeploymentStarted, Identity, RestorePoint, RevisionSpec, ServiceChange, ServiceObservation,
-    ServiceStatus, TaskObservation, TaskSpec,
+    Captured, DeploymentStarted, Found, Identity, RestorePoint, RevisionSpec, ServiceChange,
+    ServiceObservation, ServiceStatus, TaskObservation, TaskSpec, Usability,
 };
 use serde_json::json;
 
@@ -81,6 +80,10 @@ pub enum How {
     TrustsTheManifest,
     /// It turns failures into good news.
     Optimist,
+    /// It says that it turns a deployment back, and does not.
+    NeverTurns,
+    /// It turns good news into failures.
+    Pessimist,
     /// It passes everything.
     AlwaysPasses,
     /// It fails everything.
@@ -552,27 +555,45 @@ impl Rollback for Broken {
                 desired: point.desired + 1,
                 ..point
             }),
-            (
-                Captured::Nothing {
-                    deployment: Some(deployment),
-                    ..
-                },
-                How::Optimist,
-            ) => {
-                let seen = self.inner.target.observe_service(ctx, service).await?;
-                let primary = seen.primary().ok_or_else(|| self.absent("no deployment"))?;
-                Captured::Point(RestorePoint {
-                    service: service.clone(),
-                    captured_at: seen.at,
-                    task_definition: primary.task_definition.clone(),
-                    images: BTreeMap::new(),
-                    deployment,
-                    desired: seen.desired,
-                    since: None,
-                })
-            }
             (captured, _) => captured,
         })
+    }
+
+    async fn usable(&self, ctx: &OpContext, point: &RestorePoint) -> Result<Usability, Error> {
+        self.write(ctx).await;
+        let mut seen = self.inner.rollback.usable(ctx, point).await?;
+        for part in &mut seen.parts {
+            match self.how {
+                How::Optimist => part.found = Found::Usable,
+                How::Pessimist => {
+                    part.found = Found::Gone {
+                        why: "who knows".to_owned(),
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(seen)
+    }
+
+    async fn turn_back(
+        &self,
+        ctx: &OpContext,
+        point: &RestorePoint,
+        assumes: &DeploymentId,
+        record: &ServiceDeploymentArn,
+    ) -> Result<(), Error> {
+        match self.how {
+            How::DoesNothing | How::NeverTurns => return Ok(()),
+            // It says that it did, whoever deployed.
+            How::IgnoresAssumptions => {
+                let _ = self.inner.rollback.turn_back(ctx, point, assumes, record).await;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let turned = self.inner.rollback.turn_back(ctx, point, assumes, record).await;
+        turned.map_err(|e| self.err(e))
     }
 
     async fn restore(

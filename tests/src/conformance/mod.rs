@@ -5,6 +5,7 @@
 pub mod aws;
 pub mod broken;
 pub mod journals;
+pub mod leases;
 mod sim;
 pub mod toy;
 

@@ -19,6 +19,7 @@ use rollout_core::id::{RepositoryName, RunId, ServiceName, ZoneId};
 use rollout_core::journal::MemoryJournal;
 use rollout_core::machine::{Lifecycle, Machine, Transitions, cutover, deployment, gate, promotion, task};
 use rollout_core::observer::Silent;
+use rollout_core::plan::rollback::RollbackPolicy;
 use rollout_core::plan::{Bounds, Draft, ExpectedIdentity, GatePlan, RolloutPolicy, ServicePlan};
 use rollout_core::port::Ports;
 use rollout_core::probe::{HttpProbe, ProbeTarget};
@@ -154,6 +155,7 @@ pub fn draft(run: &str, to: &Account) -> Draft {
                 proceed: Duration::from_secs(60),
             },
             unwind_deployment: patience(0),
+            rollback: RollbackPolicy::default(),
             unwind_cutover: cutover_policy(),
             bounds: Bounds { services_at_once: 1 },
         },

@@ -192,7 +192,7 @@ pub fn point() -> RestorePoint {
         images: images_of(1),
         deployment: deployment(1),
         desired: 1,
-        since: None,
+        deployed_at: None,
     }
 }
 

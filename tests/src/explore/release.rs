@@ -1,12 +1,12 @@
 //! The world of a whole release: images, one service, a gate, a record, in an environment that others use too.
 
 use rollout_core::error::ErrorRecord;
-use rollout_core::id::{DeploymentId, TaskDefinitionArn};
+use rollout_core::id::{ContainerName, DeploymentId, TaskDefinitionArn};
 use rollout_core::image::{Ensured, ManifestTree};
 use rollout_core::machine::rollout::{Action, Effect, Event, LeftAt, Outcome, Rollout};
 use rollout_core::machine::{Machine as _, cutover, deployment, gate, promotion, unwind};
 use rollout_core::probe::{Sample, SampleRequest, Verdict};
-use rollout_core::service::Identity;
+use rollout_core::service::{Found, Identity, Part, PartKind, RestorePoint, Usability};
 use rollout_core::time::Timestamp;
 use serde::Serialize;
 
@@ -63,6 +63,23 @@ fn heard(action: &Effect, event: Heard) -> Event {
         Heard::Service(event) => Event::Deployment { step, event },
         Heard::Gate(event) => Event::Gate { step, event },
         Heard::Record(event) => Event::Cutover { step, event },
+    }
+}
+
+/// Everything that a restore point rests on is there.
+fn there(point: &RestorePoint, at: Timestamp) -> Usability {
+    let image = |container: &ContainerName| PartKind::Image {
+        container: container.clone(),
+    };
+    let kinds = core::iter::once(PartKind::Revision).chain(point.images.keys().map(image));
+    let parts = kinds.map(|kind| Part {
+        kind,
+        name: "something".to_owned(),
+        found: Found::Usable,
+    });
+    Usability {
+        at,
+        parts: parts.collect(),
     }
 }
 
@@ -263,6 +280,7 @@ impl Shared<Rollout> for ReleaseWorld {
                 Some(heard(effect, Heard::Service(event)))
             }
             Action::Capture { .. }
+            | Action::CheckUsable { .. }
             | Action::SampleAlarm(_)
             | Action::ReadRecord { .. }
             | Action::Confirm { .. }
@@ -295,6 +313,12 @@ impl Shared<Rollout> for ReleaseWorld {
                 Some(Event::Captured {
                     service: service.clone(),
                     captured,
+                })
+            }),
+            Action::CheckUsable { point } => self.look(effect, out, |_, stale| {
+                (!stale).then(|| Event::UsabilitySeen {
+                    service: point.service.clone(),
+                    seen: Box::new(there(point, now)),
                 })
             }),
             Action::Confirm { service } => self.look(effect, out, |world, stale| {
@@ -371,6 +395,7 @@ impl Shared<Rollout> for ReleaseWorld {
             },
             Action::CheckIdentity
             | Action::Capture { .. }
+            | Action::CheckUsable { .. }
             | Action::SampleAlarm(_)
             | Action::ReadRecord { .. }
             | Action::Confirm { .. }
@@ -402,6 +427,7 @@ impl Shared<Rollout> for ReleaseWorld {
             }),
             Action::CheckIdentity
             | Action::Capture { .. }
+            | Action::CheckUsable { .. }
             | Action::SampleAlarm(_)
             | Action::ReadRecord { .. }
             | Action::Confirm { .. }

@@ -48,6 +48,7 @@ pub(crate) async fn a_manual_rollback() {
         blocked_by: None,
     };
     let policy = unwind::Policy {
+        fast: true,
         deployment: patience(0),
         cutover: cutover_policy(),
     };

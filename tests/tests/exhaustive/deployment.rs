@@ -63,6 +63,7 @@ fn deployment_back() {
             point: point(),
             ours: ours.map(deployment),
             our_revision: Some(revision(2)),
+            fast: false,
         };
         machine(target, 1)
     };

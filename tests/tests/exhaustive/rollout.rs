@@ -6,6 +6,7 @@ use rollout_core::machine::gate::{Condition, ProbeSpec};
 use rollout_core::machine::promotion::{self, Reference};
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::{cutover, deployment};
+use rollout_core::plan::rollback::RollbackPolicy;
 use rollout_core::plan::{
     Bounds, CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan,
 };
@@ -49,6 +50,7 @@ pub(crate) fn policy() -> RolloutPolicy {
             proceed: secs(30),
         },
         unwind_deployment: patience(20),
+        rollback: RollbackPolicy::before_there_was_one(),
         unwind_cutover: cutover::Policy {
             poll_first: STALE,
             poll_max: STALE,

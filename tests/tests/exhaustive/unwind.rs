@@ -36,6 +36,7 @@ fn machine() -> Unwind {
         blocked_by: None,
     };
     let policy = Policy {
+        fast: false,
         deployment: crate::rollout::patience(20),
         cutover: crate::rollout::policy().unwind_cutover,
     };

@@ -25,7 +25,7 @@ pub(crate) const NAMES: [(&str, &str); 14] = [
     ),
     (
         "everything-broken",
-        "new and old tasks alike cannot be pulled: there is no way back",
+        "new and old tasks alike cannot be pulled: only what still runs can be gone back to",
     ),
     (
         "foreign-deployer",

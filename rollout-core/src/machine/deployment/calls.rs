@@ -95,6 +95,9 @@ impl Deployment {
             Applied::No | Applied::Maybe => Applied::Maybe,
             Applied::Yes => Applied::Yes,
         };
+        if aim.turns.is_some() {
+            return self.turn_failed(now, work, aim, applied);
+        }
         match (applied, error.kind == ErrorKind::Conflict) {
             (Applied::No, true) => {
                 work.errors = work.errors.saturating_add(1);
@@ -114,6 +117,21 @@ impl Deployment {
                 work.errors = work.errors.saturating_add(1);
                 work.glimpse = None;
                 self.look(now, work, aim, Doubt::Lost { at: now, error })
+            }
+        }
+    }
+
+    /// The short cut is no reason to fail: whatever is wrong with it, the plain way back is left.
+    fn turn_failed(&self, now: Timestamp, mut work: Work, mut aim: Aim, applied: Applied) -> Next {
+        work.glimpse = None;
+        match applied {
+            Applied::No => {
+                aim.turns = None;
+                self.look(now, work, aim, Doubt::FirstLook)
+            }
+            Applied::Maybe | Applied::Yes => {
+                work.touched = true;
+                self.look(now, work, aim, Doubt::TurningBack { at: now })
             }
         }
     }
@@ -183,10 +201,11 @@ impl Deployment {
                 work.abandoned = true;
                 "ensure_revision"
             }
-            State::Updating { work, .. } => {
+            State::Updating { work, aim, .. } => {
                 work.abandoned = true;
                 match &self.spec.target {
                     Target::Release { .. } => "update_service",
+                    Target::Restore { .. } if aim.turns.is_some() => "turn_back",
                     Target::Restore { .. } => "restore",
                 }
             }

@@ -6,9 +6,12 @@ use super::standing::{self, Question, Standing};
 use super::state::{Aim, Doubt, Glimpse, State, Turn, Work};
 use super::{Deployment, Effect, Foreign, Outcome, Target};
 use crate::error::{ErrorRecord, Retry};
-use crate::id::{DeploymentId, TaskDefinitionArn};
+use crate::id::{DeploymentId, ServiceDeploymentArn, TaskDefinitionArn};
 use crate::machine::call::back_off;
-use crate::service::{DeploymentObservation, DeploymentStarted, Images, ServiceChange, ServiceObservation};
+use crate::service::{
+    DeploymentObservation, DeploymentStarted, Images, RecordStatus, RolloutState, ServiceChange,
+    ServiceObservation,
+};
 use crate::time::{Timestamp, Wait};
 
 /// The next state and what must be done.
@@ -24,6 +27,7 @@ impl Deployment {
             errors: 0,
             touched: back,
             abandoned: false,
+            turned: false,
             glimpse: None,
         };
         match &self.spec.target {
@@ -32,6 +36,7 @@ impl Deployment {
                 let aim = Aim {
                     task_definition: point.task_definition.clone(),
                     assumes: None,
+                    turns: None,
                 };
                 self.look(now, work, aim, Doubt::FirstLook)
             }
@@ -89,9 +94,19 @@ impl Deployment {
                 task_definition: aim.task_definition.clone(),
                 assumes,
             }),
-            Target::Restore { point, .. } => Effect::Restore {
-                point: point.clone(),
-                assumes,
+            Target::Restore { point, .. } => match (&aim.turns, assumes) {
+                (Some(record), Some(assumes)) => {
+                    work.turned = true;
+                    Effect::TurnBack {
+                        point: point.clone(),
+                        assumes,
+                        record: record.clone(),
+                    }
+                }
+                (_, assumes) => Effect::Restore {
+                    point: point.clone(),
+                    assumes,
+                },
             },
         };
         let turn = self.call(now);
@@ -135,6 +150,7 @@ impl Deployment {
                     Aim {
                         task_definition,
                         assumes,
+                        turns: None,
                     },
                 )
             }
@@ -188,7 +204,7 @@ impl Deployment {
     ) -> Next {
         let doubted_at = match &doubt {
             Doubt::FirstLook | Doubt::Conflict { .. } => work.begun_at,
-            Doubt::Lost { at, .. } => *at,
+            Doubt::Lost { at, .. } | Doubt::TurningBack { at } => *at,
         };
         let question = Question {
             service: &self.spec.service,
@@ -227,13 +243,59 @@ impl Deployment {
         }
     }
 
+    /// The platform was asked to turn our deployment back: where the service stands, a look must tell.
+    pub(super) fn turning_back(&self, state: State, now: Timestamp) -> Next {
+        match state {
+            State::Updating {
+                mut work,
+                aim,
+                turn: Turn::Call { .. },
+            } if aim.turns.is_some() => {
+                work.errors = 0;
+                work.touched = true;
+                work.glimpse = None;
+                self.look(now, work, aim, Doubt::TurningBack { at: now })
+            }
+            // A late answer: the plain way back was taken since.
+            State::Idle
+            | State::Ensuring { .. }
+            | State::Updating { .. }
+            | State::Reconciling { .. }
+            | State::Watching { .. }
+            | State::Ended { .. } => (state, Vec::new()),
+        }
+    }
+
+    /// The record of our deployment, if the platform can turn it back: it is PRIMARY and still under way.
+    fn short_cut(&self, work: &Work, seen: &ServiceObservation) -> Option<ServiceDeploymentArn> {
+        let Target::Restore {
+            ours,
+            our_revision,
+            fast: true,
+            ..
+        } = &self.spec.target
+        else {
+            return None;
+        };
+        let primary = seen.primary()?;
+        let is_ours =
+            ours.as_ref() == Some(&primary.id) || our_revision.as_ref() == Some(&primary.task_definition);
+        let record = primary.record.as_ref()?;
+        let under_way = primary.rollout == RolloutState::InProgress
+            && matches!(record.status, RecordStatus::Pending | RecordStatus::InProgress);
+        (is_ours && under_way && !work.turned).then(|| record.arn.clone())
+    }
+
     /// On the way back: whether a look after a write without an answer may be a stale one, from before the forward change
     /// that the write is to undo.
     fn may_be_from_before(&self, work: &Work, found: &DeploymentId, seen: &ServiceObservation) -> bool {
         match &self.spec.target {
             Target::Release { .. } => false,
-            Target::Restore { point, .. } => {
+            Target::Restore { point, ours, .. } => {
+                // What lists our deployment is no look from before it.
+                let listed = |id: &DeploymentId| seen.deployment(id).is_some();
                 *found == point.deployment
+                    && !(work.turned && ours.as_ref().is_some_and(listed))
                     && work
                         .asked_at
                         .is_some_and(|asked| seen.at < asked.after(self.policy.stale_reads))
@@ -267,8 +329,15 @@ impl Deployment {
         let next = Aim {
             task_definition: aim.task_definition.clone(),
             assumes: primary,
+            turns: self.short_cut(&work, seen),
         };
         match doubt {
+            Doubt::TurningBack { at } if turns(seen, at.after(self.policy.stale_reads)) => {
+                let text = "the platform to turn the deployment back".to_owned();
+                work.glimpse = Some(Glimpse::of(text, None, seen));
+                self.look_again(now, work, aim, Doubt::TurningBack { at })
+            }
+            Doubt::TurningBack { .. } => self.write(now, work, next),
             Doubt::FirstLook => self.write(now, work, next),
             Doubt::Conflict { error } if work.errors >= self.policy.max_errors => {
                 self.failed_call(&work, &error, None, Some(next.task_definition))
@@ -377,6 +446,7 @@ impl Deployment {
             let aim = Aim {
                 task_definition: bound.task_definition,
                 assumes: seen.primary().map(|primary| primary.id.clone()),
+                turns: None,
             };
             return self.write(now, work, aim);
         }
@@ -410,6 +480,25 @@ impl Deployment {
 fn given_up_before(aim: &Aim, doubt: &Doubt, found: &DeploymentObservation) -> bool {
     let earlier = *doubt == Doubt::FirstLook || aim.assumes.as_ref() == Some(&found.id);
     found.is_given_up() && earlier
+}
+
+/// Whether the deployment in front may still be turned back by the platform, which was asked to: it says so, or the look may
+/// be older than the asking.
+fn turns(seen: &ServiceObservation, fresh_from: Timestamp) -> bool {
+    let record = seen.primary().and_then(|primary| primary.record.as_ref());
+    match record.map(|record| &record.status) {
+        Some(RecordStatus::RollbackRequested | RecordStatus::RollbackInProgress) => true,
+        Some(RecordStatus::RollbackSuccessful | RecordStatus::RollbackFailed) => false,
+        Some(
+            RecordStatus::Pending
+            | RecordStatus::InProgress
+            | RecordStatus::StopRequested
+            | RecordStatus::Stopped
+            | RecordStatus::Successful
+            | RecordStatus::Other(_),
+        )
+        | None => seen.at < fresh_from,
+    }
 }
 
 /// Ties us to one deployment. From here on we answer for it, so the service counts as touched.

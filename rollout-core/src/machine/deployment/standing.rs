@@ -57,6 +57,7 @@ pub(super) fn standing(question: &Question<'_>, seen: &ServiceObservation) -> St
             point,
             ours,
             our_revision,
+            fast: _,
         } => before_restore(seen, point, ours.as_ref(), our_revision.as_ref()),
     }
 }
@@ -148,6 +149,7 @@ mod tests {
             point: point(),
             ours: ours.map(id),
             our_revision: our_revision.map(revision),
+            fast: false,
         };
         let question = Question {
             service: &service,
@@ -228,6 +230,7 @@ mod tests {
                 point: point(),
                 ours: ours.map(id),
                 our_revision: our_revision.map(revision),
+                fast: false,
             };
             may_be_stale(&target, &bound(at(40)), seen, core::time::Duration::from_secs(30))
         };

@@ -6,7 +6,7 @@ use super::Outcome;
 use super::judge::Bound;
 use crate::error::ErrorRecord;
 use crate::evidence::Evidence;
-use crate::id::{DeploymentId, TaskDefinitionArn};
+use crate::id::{DeploymentId, ServiceDeploymentArn, TaskDefinitionArn};
 use crate::service::{ServiceObservation, Stage};
 use crate::time::{Deadline, Timestamp, Wait};
 
@@ -23,6 +23,9 @@ pub(crate) struct Work {
     pub(super) touched: bool,
     /// Whether a call was given up without an answer: a late one cannot be told from the answer to the present call.
     pub(super) abandoned: bool,
+    /// Whether the platform's short cut back was tried: it is tried once.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(super) turned: bool,
     /// What was seen last.
     pub(super) glimpse: Option<Glimpse>,
 }
@@ -43,6 +46,9 @@ pub(crate) struct Aim {
     pub(super) task_definition: TaskDefinitionArn,
     /// The deployment that the last write assumed to be PRIMARY, or that the next one will.
     pub(super) assumes: Option<DeploymentId>,
+    /// The record of the deployment that is turned back instead of written over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) turns: Option<ServiceDeploymentArn>,
 }
 
 /// Why the service is looked at before anything is written.
@@ -55,6 +61,8 @@ pub(crate) enum Doubt {
     Conflict { error: ErrorRecord },
     /// The write may have taken effect.
     Lost { at: Timestamp, error: ErrorRecord },
+    /// The platform was asked to turn our deployment back, or may have been.
+    TurningBack { at: Timestamp },
 }
 
 /// Whether a call is under way.

@@ -5,3 +5,4 @@ mod guards;
 mod properties;
 mod scripts;
 mod transitions;
+mod turning;

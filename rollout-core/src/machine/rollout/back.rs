@@ -2,11 +2,12 @@
 
 use super::work::{Signal, Work};
 use super::{Action, Effect, End, Event, LeftAt, Outcome, State, Superseding};
-use crate::evidence::Stuck;
+use crate::evidence::{Stuck, StuckReason};
 use crate::id::StepId;
 use crate::machine::Machine;
 use crate::machine::unwind::{self, Unwind, start};
 use crate::plan::RolloutPlan;
+use crate::plan::rollback::Barrier;
 use crate::time::Timestamp;
 
 /// Stops what is under way, then goes back.
@@ -52,16 +53,22 @@ fn stopped(plan: &RolloutPlan, mut work: Box<Work>, end: End, now: Timestamp) ->
     if !work.mutated {
         return ended(work, end);
     }
+    let by_hand = matches!(end, End::Aborted);
+    let barrier = plan.policy.rollback.barrier(by_hand, work.blocked_by.as_ref());
+    // A migration is the machine's own end, with its own way out; and where nothing was changed there is nothing to leave.
+    if barrier == Some(Barrier::NotAutomatic) && !work.changed.is_empty() {
+        let stuck = with_first_cause(left_as_it_is(plan), end, "the release has not gone through");
+        return (State::Ended(work, Outcome::Stuck(Box::new(stuck))), Vec::new());
+    }
     let spec = unwind::Spec {
         run: plan.run.clone(),
         changed: work.changed.clone(),
-        blocked_by: work.blocked_by.clone(),
+        blocked_by: match barrier {
+            Some(Barrier::Irreversible(task)) => Some(task),
+            Some(Barrier::NotAutomatic) | None => None,
+        },
     };
-    let policy = unwind::Policy {
-        deployment: plan.policy.unwind_deployment.clone(),
-        cutover: plan.policy.unwind_cutover.clone(),
-    };
-    let mut machine = Unwind::new(spec, policy);
+    let mut machine = Unwind::new(spec, plan.policy.unwind());
     let effects = wrap(start(&mut machine, now, unwind::Event::Start));
     unwound(work, end, Box::new(machine), effects)
 }
@@ -96,7 +103,9 @@ fn wrap(effects: Vec<unwind::Effect>) -> Vec<Effect> {
 fn unwound(work: Box<Work>, end: End, machine: Box<Unwind>, effects: Vec<Effect>) -> (State, Vec<Effect>) {
     let outcome = match (machine.outcome(), end) {
         (None, end) => return (State::Unwinding(work, end, machine), effects),
-        (Some(unwind::Outcome::Stuck(stuck)), end) => Outcome::Stuck(Box::new(with_first_cause(*stuck, end))),
+        (Some(unwind::Outcome::Stuck(stuck)), end) => {
+            Outcome::Stuck(Box::new(with_first_cause(*stuck, end, "it was going back")))
+        }
         (Some(unwind::Outcome::Superseded(by)), _) => Outcome::Superseded {
             by: Superseding::Deployment(by),
         },
@@ -111,8 +120,25 @@ fn unwound(work: Box<Work>, end: End, machine: Box<Unwind>, effects: Vec<Effect>
     (State::Ended(work, outcome), effects)
 }
 
-/// A way back that got stuck, told with what it was going back from: the person needs both.
-fn with_first_cause(mut stuck: Stuck, end: End) -> Stuck {
+/// The plan leaves the way back to a person.
+fn left_as_it_is(plan: &RolloutPlan) -> Stuck {
+    let run = &plan.run;
+    Stuck {
+        reason: StuckReason::RollbackNotAutomatic,
+        text: format!(
+            "{} is left as it is: the plan leaves the way back to a person",
+            plan.to
+        ),
+        evidence: Vec::new(),
+        next: vec![
+            format!("rollout rollback {run}    takes it back to what ran before"),
+            format!("rollout status {run}"),
+        ],
+    }
+}
+
+/// A release that is left, told with what went before: the person needs both.
+fn with_first_cause(mut stuck: Stuck, end: End, what: &str) -> Stuck {
     let (why, evidence) = match end {
         End::Failed(reason) | End::Superseded(Superseding::Record(reason)) => (reason.text, reason.evidence),
         End::Superseded(Superseding::Deployment(by)) => (
@@ -121,7 +147,7 @@ fn with_first_cause(mut stuck: Stuck, end: End) -> Stuck {
         ),
         End::Aborted => ("it was aborted".to_owned(), Vec::new()),
     };
-    stuck.text = format!("{}; it was going back because {why}", stuck.text);
+    stuck.text = format!("{}; {what} because {why}", stuck.text);
     stuck.evidence.splice(0..0, evidence);
     stuck
 }

@@ -256,6 +256,7 @@ fn cause(stuck: StuckReason) -> Cause {
         StuckReason::NoLastKnownGood => Cause::NoLastKnownGood,
         StuckReason::ForeignChange => Cause::DnsConflict,
         StuckReason::RollbackBlockedByMigration
+        | StuckReason::RollbackNotAutomatic
         | StuckReason::LkgImageMissing
         | StuckReason::RollbackFailed
         | StuckReason::DnsUnwritable

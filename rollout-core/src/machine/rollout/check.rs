@@ -11,9 +11,10 @@ use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::{ImageDigest, RepositoryName, ServiceName, StepId};
 use crate::machine::promotion::{Event as ImageEvent, Promotion};
 use crate::plan::assumed::{Assumed, AssumedRecord};
+use crate::plan::rollback::Proof;
 use crate::plan::{GatePlan, RolloutPlan, step};
 use crate::probe::{ProbeTarget, SampleRequest, Subject, Verdict};
-use crate::service::Captured;
+use crate::service::{Captured, Usability};
 use crate::time::Timestamp;
 
 pub(super) fn begin(plan: &RolloutPlan, now: Timestamp) -> (State, Vec<Effect>) {
@@ -99,7 +100,10 @@ pub(super) fn step(
                 }
             }
         }
-        Event::Captured { service, captured } => captured_of(&mut work, service, captured, now),
+        Event::Captured { service, captured } => {
+            captured_of(plan, &mut work, service, captured, now).map(|more| effects.extend(more))
+        }
+        Event::UsabilitySeen { service, seen } => usability_of(plan, &mut work, &service, &seen, now),
         Event::AlarmSampled { step, sample } => {
             let known = work.looked(&step, now);
             match sample.verdict {
@@ -152,12 +156,15 @@ pub(super) fn step(
 }
 
 fn captured_of(
+    plan: &RolloutPlan,
     work: &mut Work,
     service: ServiceName,
     captured: Captured,
     now: Timestamp,
-) -> Result<(), Reason> {
-    work.looked(&step::capture(&service), now);
+) -> Result<Option<Effect>, Reason> {
+    let asked = work.looked(&step::capture(&service), now);
+    let policy = &plan.policy.rollback;
+    let mut more = None;
     match &captured {
         Captured::Busy { deployment, text } => {
             let seen = Evidence::new(now, "check", service.as_str(), format!("{deployment}: {text}"));
@@ -172,9 +179,32 @@ fn captured_of(
             let why = format!("{service} cannot be deployed: {why}; create it first");
             return Err(Reason::new(Cause::ServiceGone, why));
         }
-        Captured::Nothing { .. } | Captured::Point(_) => {}
+        Captured::Nothing { .. } => {}
+        Captured::Point(point) => {
+            work.evidence.extend(policy.age(point, now)?);
+            // A late answer to a question that was answered asks nothing again.
+            if asked && policy.usable != Proof::Unasked {
+                let action = Action::CheckUsable { point: point.clone() };
+                more = Some(work.look(step::usable(&service), action, now));
+            }
+        }
     }
     work.captured.insert(service, captured);
+    Ok(more)
+}
+
+fn usability_of(
+    plan: &RolloutPlan,
+    work: &mut Work,
+    service: &ServiceName,
+    seen: &Usability,
+    now: Timestamp,
+) -> Result<(), Reason> {
+    let asked = work.looked(&step::usable(service), now);
+    if let Some(Captured::Point(point)) = work.captured.get(service).filter(|_| asked) {
+        let told = plan.policy.rollback.judge(point, seen)?;
+        work.evidence.extend(told);
+    }
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use crate::evidence::{Evidence, Reason, Stuck};
 use crate::id::{DeploymentId, ServiceName, StepId, TaskDefinitionArn, TaskName, ZoneId};
 use crate::plan::RolloutPlan;
 use crate::probe::{Sample, SampleRequest};
-use crate::service::{Captured, Identity, Images, ServiceObservation};
+use crate::service::{Captured, Identity, Images, RestorePoint, ServiceObservation, Usability};
 use crate::time::{Deadline, Timestamp};
 
 mod back;
@@ -57,6 +57,13 @@ pub enum Event {
         service: ServiceName,
         /// What there is to go back to.
         captured: Captured,
+    },
+    /// Whether a service's restore point can still be gone back to was looked at.
+    UsabilitySeen {
+        /// The service.
+        service: ServiceName,
+        /// What was found.
+        seen: Box<Usability>,
     },
     /// Alarms were looked at before the start.
     AlarmSampled {
@@ -148,6 +155,11 @@ pub enum Action {
     Capture {
         /// The service.
         service: ServiceName,
+    },
+    /// Look whether a service's restore point can still be gone back to.
+    CheckUsable {
+        /// The restore point.
+        point: RestorePoint,
     },
     /// Look at alarms before the start.
     SampleAlarm(SampleRequest),
@@ -299,6 +311,7 @@ impl super::Effect for Effect {
         match &self.action {
             Action::CheckIdentity
             | Action::Capture { .. }
+            | Action::CheckUsable { .. }
             | Action::SampleAlarm(_)
             | Action::ReadRecord { .. }
             | Action::Confirm { .. } => false,
@@ -315,6 +328,7 @@ impl super::Effect for Effect {
         match &self.action {
             Action::CheckIdentity
             | Action::Capture { .. }
+            | Action::CheckUsable { .. }
             | Action::SampleAlarm(_)
             | Action::ReadRecord { .. }
             | Action::Confirm { .. } => 1,

@@ -383,6 +383,7 @@ pub(super) fn confirming(
         Event::Start
         | Event::IdentitySeen(_)
         | Event::Captured { .. }
+        | Event::UsabilitySeen { .. }
         | Event::AlarmSampled { .. }
         | Event::RecordRead { .. }
         | Event::Promotion { .. }

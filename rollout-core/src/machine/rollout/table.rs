@@ -10,6 +10,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
             S::Idle,
             E::IdentitySeen
             | E::Captured
+            | E::UsabilitySeen
             | E::AlarmSampled
             | E::RecordRead
             | E::Confirmed
@@ -32,6 +33,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
             S::Checking,
             E::IdentitySeen
             | E::Captured
+            | E::UsabilitySeen
             | E::AlarmSampled
             | E::RecordRead
             | E::CallFailed
@@ -69,7 +71,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
 
         (
             S::Promoting | S::Changing | S::Confirming,
-            E::IdentitySeen | E::Captured | E::AlarmSampled | E::RecordRead,
+            E::IdentitySeen | E::Captured | E::UsabilitySeen | E::AlarmSampled | E::RecordRead,
         ) => Ignored("late answer of a check"),
         (S::Promoting | S::Changing, E::CallFailed) => Ignored("late answer of a check"),
 
@@ -80,7 +82,13 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
         (S::Stopping, E::Unwind) => Refused("nothing is being undone yet"),
         (
             S::Stopping,
-            E::IdentitySeen | E::Captured | E::AlarmSampled | E::RecordRead | E::Confirmed | E::CallFailed,
+            E::IdentitySeen
+            | E::Captured
+            | E::UsabilitySeen
+            | E::AlarmSampled
+            | E::RecordRead
+            | E::Confirmed
+            | E::CallFailed,
         ) => Ignored("late answer"),
 
         (S::Unwinding, E::Unwind | E::Elapsed) => Moves(&[S::Unwinding, S::Ended]),
@@ -89,6 +97,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
             S::Unwinding,
             E::IdentitySeen
             | E::Captured
+            | E::UsabilitySeen
             | E::AlarmSampled
             | E::RecordRead
             | E::Confirmed
@@ -105,6 +114,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
             S::Ended,
             E::IdentitySeen
             | E::Captured
+            | E::UsabilitySeen
             | E::AlarmSampled
             | E::RecordRead
             | E::Confirmed

@@ -6,10 +6,12 @@ use crate::machine::testkit::{Walk, never_visited};
 use crate::machine::world::{Luck, World, images, plan, record_key, sample, secs};
 use crate::plan::Draft;
 use crate::probe::Verdict;
+use crate::service::Found;
 
 mod before;
 mod ends;
 mod look;
+mod policy;
 mod terms;
 mod told;
 
@@ -82,6 +84,7 @@ impl Run {
         match effect.action {
             Action::CheckIdentity
             | Action::Capture { .. }
+            | Action::CheckUsable { .. }
             | Action::SampleAlarm(_)
             | Action::ReadRecord { .. }
             | Action::Confirm { .. }
@@ -106,6 +109,19 @@ impl Run {
                     self.world.capture(&service, now)
                 };
                 Event::Captured { service, captured }
+            }
+            Action::CheckUsable { point } => {
+                let mut seen = World::usable(&point, now);
+                if luck == Luck::Bad {
+                    for part in &mut seen.parts {
+                        part.found = Found::Gone { why: "lost".into() };
+                    }
+                }
+                let service = point.service;
+                Event::UsabilitySeen {
+                    service,
+                    seen: Box::new(seen),
+                }
             }
             Action::SampleAlarm(_) => {
                 let verdict = if luck == Luck::Bad {
@@ -603,6 +619,15 @@ fn any_event(run: &mut Run, kind: usize) -> Event {
         },
         12 => Event::Unwind(unwind::Event::Elapsed),
         13 => Event::Elapsed,
+        14 => {
+            let Captured::Point(point) = run.world.capture(&service, now) else {
+                panic!("there is something to go back to")
+            };
+            Event::UsabilitySeen {
+                seen: Box::new(World::usable(&point, now)),
+                service,
+            }
+        }
         _ => Event::Abort,
     }
 }
@@ -614,7 +639,7 @@ fn every_state_meets_every_event() {
     let runs = (0..40u64).map(|seed| {
         (
             seed,
-            (seed % 2 == 1).then_some(40 + 9 * usize::try_from(seed).expect("small")),
+            (seed % 2 == 1).then_some(43 + 9 * usize::try_from(seed).expect("small")),
         )
     });
     for (seed, abort) in runs {
@@ -622,7 +647,7 @@ fn every_state_meets_every_event() {
         let mut state: u64 = seed;
         for round in 0..900 {
             let state_kind = run.walk.machine.state_kind();
-            for kind in 0..15 {
+            for kind in 0..16 {
                 let event = any_event(&mut run, kind);
                 if visited.contains(&(state_kind, Rollout::event_kind(&event))) {
                     continue;

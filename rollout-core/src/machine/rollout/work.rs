@@ -302,6 +302,7 @@ fn step_of(event: &Event) -> Option<&StepId> {
         Event::Start
         | Event::IdentitySeen(_)
         | Event::Captured { .. }
+        | Event::UsabilitySeen { .. }
         | Event::AlarmSampled { .. }
         | Event::RecordRead { .. }
         | Event::Confirmed { .. }

@@ -133,6 +133,7 @@ impl Run {
         };
         vary(&mut spec);
         let policy = Policy {
+            fast: true,
             deployment: deployment_policy(),
             cutover: cutover_policy(),
         };

@@ -52,6 +52,7 @@ impl Unwind {
                         point,
                         ours,
                         our_revision,
+                        fast: self.policy.fast,
                     };
                     let spec = deployment::Spec {
                         service,

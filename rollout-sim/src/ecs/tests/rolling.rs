@@ -259,13 +259,18 @@ fn a_restore_point_is_what_completed_and_runs() {
 }
 
 #[test]
-fn a_restore_point_whose_image_is_gone_is_not_captured_and_its_tasks_cannot_be_pulled() {
+fn a_restore_point_whose_image_is_gone_is_not_usable_and_its_tasks_cannot_be_pulled() {
     let bench = Bench::new(world(22, Start::Ok));
     let name = "api".parse().expect("a name");
     let captured = pollster::block_on(bench.ports.rollback.capture(&ctx("c", 1), &name)).expect("it answers");
     let Captured::Point(point) = captured else {
         panic!("it completed and runs")
     };
+    let seen = pollster::block_on(bench.ports.rollback.usable(&ctx("u", 1), &point)).expect("it answers");
+    assert_eq!(
+        (seen.gone().count(), seen.unknown().count(), seen.parts.len()),
+        (0, 0, 2)
+    );
     let old = bench
         .cloud
         .with(|w| w.image("prod", REPOSITORY, "1"))
@@ -274,8 +279,9 @@ fn a_restore_point_whose_image_is_gone_is_not_captured_and_its_tasks_cannot_be_p
         .cloud
         .with(|w| w.expire_image("prod", REPOSITORY, &old))
         .expect("it exists");
-    let captured = pollster::block_on(bench.ports.rollback.capture(&ctx("c", 2), &name)).expect("it answers");
-    assert!(matches!(captured, Captured::Nothing { why, .. } if why.contains("gone from the registry")));
+    let seen = pollster::block_on(bench.ports.rollback.usable(&ctx("u", 2), &point)).expect("it answers");
+    let gone: Vec<&str> = seen.gone().map(|(_, why)| why).collect();
+    assert_eq!(gone, ["it is gone from the registry"]);
     bench.update("2").expect("nobody else deploys");
     let restored = pollster::block_on(bench.ports.rollback.restore(&ctx("b", 1), &point, None));
     restored.expect("ECS does not ask the registry");

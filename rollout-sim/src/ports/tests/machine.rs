@@ -40,6 +40,14 @@ async fn perform(bench: &Bench, ctx: &OpContext, effect: Effect) -> Event {
             .restore(ctx, &point, assumes.as_ref())
             .await
             .map(Event::Updated),
+        Effect::TurnBack {
+            point,
+            assumes,
+            record,
+        } => rollback
+            .turn_back(ctx, &point, &assumes, &record)
+            .await
+            .map(|()| Event::TurningBack),
         Effect::Observe { service } => {
             let seen = target.observe_service(ctx, &service).await;
             seen.map(|seen| Event::Observed(Box::new(seen)))

@@ -97,7 +97,7 @@ impl EcsWorld {
         let assumes = match &mut effect {
             Effect::UpdateService(change) => &mut change.assumes,
             Effect::Restore { assumes, .. } => assumes,
-            Effect::EnsureRevision(_) | Effect::Observe { .. } => return None,
+            Effect::EnsureRevision(_) | Effect::TurnBack { .. } | Effect::Observe { .. } => return None,
         };
         let assumed = assumes.take()?;
         let primary = self.primary()?;
@@ -141,6 +141,11 @@ impl EcsWorld {
             }
             Effect::Restore { point, assumes } => {
                 self.update(now, by, number_of(&point.task_definition), assumes.as_ref(), out);
+            }
+            // Nobody is fast in this world, so that nobody asks for it.
+            Effect::TurnBack { .. } => {
+                let refused = Event::CallFailed(failure(ErrorKind::Unsupported, Applied::No));
+                out.push(Reply::fair("turned back: unsupported", self.clone(), refused));
             }
             Effect::Observe { .. } => {
                 let seen = |service| Event::Observed(Box::new(self.seen(service, call.asked)));

@@ -33,6 +33,7 @@ impl EcsWorld {
             let assumes = match effect {
                 Effect::UpdateService(change) => &change.assumes,
                 Effect::Restore { assumes, .. } => assumes,
+                Effect::TurnBack { assumes, .. } => &Some(assumes.clone()),
                 Effect::EnsureRevision(_) | Effect::Observe { .. } => continue,
             };
             let Some(assumed) = assumes else {

@@ -27,6 +27,7 @@ impl ReleaseWorld {
             let forward = match &effect.action {
                 Action::CheckIdentity
                 | Action::Capture { .. }
+                | Action::CheckUsable { .. }
                 | Action::SampleAlarm(_)
                 | Action::ReadRecord { .. }
                 | Action::Confirm { .. }
@@ -173,10 +174,7 @@ impl ReleaseWorld {
             changed: stuck.changed().to_vec(),
             blocked_by: stuck.blocked_by().cloned(),
         };
-        let policy = unwind::Policy {
-            deployment: policy.unwind_deployment.clone(),
-            cutover: policy.unwind_cutover.clone(),
-        };
+        let policy = policy.unwind();
         let moved = stuck
             .changed()
             .iter()

@@ -86,7 +86,7 @@ pub(in crate::machine::deployment) fn point() -> RestorePoint {
         images: images(OLD_REVISION),
         deployment: id(OLD),
         desired: 3,
-        since: None,
+        deployed_at: Some(at(0)),
     }
 }
 
@@ -97,6 +97,7 @@ pub(in crate::machine::deployment) fn restore_spec() -> Spec {
             point: point(),
             ours: Some(id(NEW)),
             our_revision: Some(revision(NEW_REVISION)),
+            fast: false,
         },
         images: images(OLD_REVISION),
     }
@@ -108,6 +109,15 @@ pub(in crate::machine::deployment) fn release() -> Deployment {
 
 pub(in crate::machine::deployment) fn restore() -> Deployment {
     Deployment::new(restore_spec(), policy())
+}
+
+/// A restore that may take the platform's short cut.
+pub(in crate::machine::deployment) fn fast_restore() -> Deployment {
+    let mut spec = restore_spec();
+    if let Target::Restore { fast, .. } = &mut spec.target {
+        *fast = true;
+    }
+    Deployment::new(spec, policy())
 }
 
 pub(in crate::machine::deployment) fn ready() -> Event {

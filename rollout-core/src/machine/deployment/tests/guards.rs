@@ -166,6 +166,7 @@ fn restore_knowing(ours: Option<&str>, our_revision: Option<&str>) -> Walk<Deplo
         point: point(),
         ours: ours.map(id),
         our_revision: our_revision.map(revision),
+        fast: false,
     };
     let spec = Spec {
         target,
@@ -199,6 +200,7 @@ fn a_service_that_had_no_tasks_is_restored_without_any() {
         point: empty,
         ours: Some(id(NEW)),
         our_revision: Some(revision(NEW_REVISION)),
+        fast: false,
     };
     let spec = Spec {
         target,

@@ -153,7 +153,7 @@ fn turns() -> impl Strategy<Value = Vec<(u64, Turn)>> {
         1 => Just(Turn::Fail(ErrorKind::Conflict, Applied::No, true)),
         5 => Just(Turn::Deadline),
         1 => Just(Turn::Early),
-        1 => (0..7_u8).prop_map(Turn::Stray),
+        1 => (0..8_u8).prop_map(Turn::Stray),
         1 => Just(Turn::Abort),
     ];
     prop::collection::vec((0..20_000_u64, turn), 1..40)
@@ -164,9 +164,10 @@ fn machines() -> impl Strategy<Value = Deployment> {
         2 => Just(release()),
         1 => Just(Deployment::new(release_spec(None), policy())),
         2 => Just(restore()),
+        2 => Just(fast_restore()),
         1 => Just({
             let mut spec = restore_spec();
-            spec.target = Target::Restore { point: point(), ours: None, our_revision: None };
+            spec.target = Target::Restore { point: point(), ours: None, our_revision: None, fast: false };
             Deployment::new(spec, policy())
         }),
     ]
@@ -183,7 +184,7 @@ struct Told {
 
 fn is_write(effect: &Effect) -> bool {
     match effect {
-        Effect::UpdateService(_) | Effect::Restore { .. } => true,
+        Effect::UpdateService(_) | Effect::Restore { .. } | Effect::TurnBack { .. } => true,
         Effect::EnsureRevision(_) | Effect::Observe { .. } => false,
     }
 }
@@ -241,10 +242,12 @@ fn assert_may_write(effect: &Effect, spec: &super::super::Spec, told: &Told) {
             &change.assumes
         }
         (Effect::Restore { assumes, .. }, Target::Restore { .. }) => assumes,
+        (Effect::TurnBack { assumes, .. }, Target::Restore { fast: true, .. }) => &Some(assumes.clone()),
         other @ (
             Effect::EnsureRevision(_)
             | Effect::UpdateService(_)
             | Effect::Restore { .. }
+            | Effect::TurnBack { .. }
             | Effect::Observe { .. },
             Target::Release { .. } | Target::Restore { .. },
         ) => panic!("not an effect of this direction: {other:?}"),
@@ -312,6 +315,7 @@ fn good(walk: &Walk<Deployment>, now: Timestamp) -> Event {
         (Some(Effect::EnsureRevision(_)), _) => ready(),
         (Some(Effect::UpdateService(_)), _) => updated(NEW, at(10)),
         (Some(Effect::Restore { .. }), _) => updated("ecs-svc/back", at(60)),
+        (Some(Effect::TurnBack { .. }), _) => Event::TurningBack,
         (Some(Effect::Observe { .. }), false) => observed(&after(now)),
         (Some(Effect::Observe { .. }), true) => {
             let written = walk.steps.iter().any(|(_, _, e)| e.iter().any(is_write));
@@ -347,6 +351,7 @@ fn event_of(walk: &Walk<Deployment>, now: Timestamp, turn: &Turn) -> Event {
             2 => updated(NEW, at(10)),
             3 => observed(&before(now)),
             4 => observed(&replaced(now)),
+            6 => Event::TurningBack,
             5 => Event::CallFailed(failed(ErrorKind::PermissionDenied, Applied::No)),
             _ => observed(&after(now)),
         },
@@ -385,6 +390,7 @@ fn unsure(event: &Event) -> bool {
         Event::Start
         | Event::RevisionReady { .. }
         | Event::Updated(_)
+        | Event::TurningBack
         | Event::Observed(_)
         | Event::Abort => false,
     }

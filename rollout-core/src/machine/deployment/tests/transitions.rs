@@ -681,6 +681,7 @@ fn all_events(now: Timestamp) -> Vec<Event> {
         Event::Start,
         ready(),
         updated(NEW, at(10)),
+        Event::TurningBack,
         observed(&halfway(now)),
         Event::CallFailed(later(Applied::No)),
         Event::Elapsed,
@@ -724,7 +725,7 @@ fn the_table_names_its_states() {
     let walk = watching();
     assert_eq!(walk.machine.state_kind(), StateKind::Watching);
     let table = crate::machine::table::<Deployment>();
-    assert_eq!(table.rows.len(), 6 * 7);
+    assert_eq!(table.rows.len(), 6 * 8);
     assert!(
         table
             .mermaid()

@@ -1,0 +1,82 @@
+//! `rollout hold`: what is held since a rollback, and letting releases in again.
+
+use anyhow::bail;
+use serde_json::json;
+
+use crate::args::{Global, HoldCommand};
+use crate::exit::Exit;
+use crate::hold::{HoldFiles, Holds, Lifted, TakenBack, someone};
+use crate::runs::now;
+
+pub(crate) fn execute(global: &Global, command: &HoldCommand) -> anyhow::Result<Exit> {
+    let holds = HoldFiles::new(&global.state_dir);
+    match command {
+        HoldCommand::Show(which) => {
+            let mut all = holds.all()?;
+            if let Some(environment) = &which.env {
+                all.retain(|taken| taken.environment == *environment);
+            }
+            if global.json {
+                for taken in &all {
+                    super::print(&format!("{}\n", line(taken)));
+                }
+            } else {
+                super::print(&text(global, &all));
+            }
+        }
+        HoldCommand::Lift(which) => {
+            let environment = &which.env;
+            let Some(mut taken) = holds.of(environment)?.filter(TakenBack::is_held) else {
+                let held = holds.all()?;
+                let names: Vec<&str> = held
+                    .iter()
+                    .filter(|taken| taken.is_held())
+                    .map(|taken| taken.environment.as_str())
+                    .collect();
+                let held = if names.is_empty() {
+                    "nothing is".to_owned()
+                } else {
+                    format!("held: {}", names.join(", "))
+                };
+                bail!(
+                    "{environment} is not held in {}; {held}",
+                    global.state_dir.display()
+                );
+            };
+            taken.lifted = Some(Lifted {
+                by: someone(),
+                at: now(),
+            });
+            holds.keep(&taken)?;
+            let said = format!("{environment} is held no more ({})", taken.told());
+            super::say(global, &said);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn line(taken: &TakenBack) -> serde_json::Value {
+    json!({ "kind": "hold", "active": taken.is_held(), "taken_back": taken })
+}
+
+fn text(global: &Global, all: &[TakenBack]) -> String {
+    if all.is_empty() {
+        return "nothing is held\n".to_owned();
+    }
+    let mut text = String::new();
+    for taken in all {
+        let state = match &taken.lifted {
+            _ if taken.is_held() => "held".to_owned(),
+            Some(lifted) => format!("not held any more: {} lifted it at {}", lifted.by, lifted.at),
+            None => "not held".to_owned(),
+        };
+        text.push_str(&format!("{}: {state}\n  {}\n", taken.environment, taken.told()));
+        if taken.is_held() {
+            let next = taken.next();
+            if let Some(lift) = next.first() {
+                text.push_str(&format!("  next     {}\n", global.again(lift)));
+            }
+        }
+    }
+    text
+}
