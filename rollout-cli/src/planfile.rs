@@ -162,3 +162,58 @@ fn publish(from: &Path, to: &Path) -> io::Result<()> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rollout_core::plan::assumed::Assumed;
+    use rollout_core::time::Timestamp;
+
+    use super::*;
+
+    fn document() -> Document {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/rollout.toml");
+        let config = Config::load(&file, &[]).expect("the storefront is right");
+        let run = "plan".parse().expect("a name");
+        Document {
+            made_at: Timestamp::from_millis(1),
+            made_by: "arn:one".to_owned(),
+            made_with: "rollout 0.0.1".to_owned(),
+            places: places(&config),
+            plan: crate::draft::plan(&config, "2.4.0", &run).expect("a plan"),
+            assumes: Assumed::default(),
+        }
+    }
+
+    #[test]
+    fn the_same_plan_made_again_leaves_the_first_one_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("plan.json");
+        let first = document();
+        assert_eq!(write(&file, &first).expect("it is new"), Written::New);
+        let mut again = first.clone();
+        again.made_at = Timestamp::from_millis(2);
+        again.assumes.at = Timestamp::from_millis(2);
+        again.made_by = "arn:another".to_owned();
+        again.made_with = MADE_WITH.to_owned();
+        assert_eq!(write(&file, &again).expect("it is the same"), Written::Already);
+        let text = fs::read_to_string(&file).expect("it is there");
+        assert_eq!(Document::open(&text), Ok(first));
+
+        let mut other = again;
+        other.places.clear();
+        let error = write(&file, &other).expect_err("it is another").to_string();
+        assert!(error.contains("holds another plan, made at 1970"), "{error}");
+        assert_eq!(fs::read_to_string(&file).expect("it is there"), text);
+    }
+
+    #[test]
+    fn a_file_that_someone_else_has_made_meanwhile_is_not_replaced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
+        fs::write(&ours, "ours").expect("writable");
+        fs::write(&theirs, "theirs").expect("writable");
+        let error = publish(&ours, &theirs).expect_err("the name is taken");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&theirs).expect("it is there"), "theirs");
+    }
+}

@@ -435,7 +435,7 @@ fn keys_of_the_environment_that_end_before_the_worst_case_begin_nothing() {
     let (code, text) = with("2001-01-01T00:00:00+00:00");
     assert_eq!(code, Some(10), "{text}");
     assert!(
-        text.contains("the credentials, which nothing renews, end at 2001-01-01T00:00:00.000Z"),
+        text.contains("2001-01-01T00:00:00.000Z is the end of the credentials, which nothing renews"),
         "{text}"
     );
     let (code, text) = with("2999-01-01T00:00:00Z");

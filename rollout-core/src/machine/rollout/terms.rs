@@ -60,10 +60,10 @@ impl Terms {
             Some(WindowState::Open { .. }) | None => {}
         }
         let credentials = identity.and_then(|identity| identity.expires_at);
-        let credentials = credentials.map(|at| ("the credentials, which nothing renews,", at));
+        let credentials = credentials.map(|at| ("the credentials, which nothing renews", at));
         let ends = self.ends.iter().map(|ends| (ends.what.as_str(), ends.at));
         let early = credentials.into_iter().chain(ends).filter(|(_, at)| *at < until);
-        short.extend(early.map(|(what, at)| format!("{what} end at {at}")));
+        short.extend(early.map(|(what, at)| format!("{at} is the end of {what}")));
         if short.is_empty() {
             return Ok(());
         }

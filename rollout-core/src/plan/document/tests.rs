@@ -135,13 +135,18 @@ fn a_secret_is_not_sealed_and_not_repeated() {
 fn a_number_that_its_text_does_not_hold_is_not_sealed_as_another() {
     let mut document = document();
     let mut draft = Draft::from(document.plan);
-    draft.services[0].template =
-        json!({ "odd": [0.1, 1e300, -0.0, 5e-324, 1.000_000_000_000_000_2, u64::MAX, i64::MIN] });
+    // Written with 17 digits, and read one off: `serde_json` reads numbers fast rather than exactly.
+    let odd = -5.847_973_664_883_988e-238;
+    draft.services[0].template = json!({ "odd": odd });
+    let read: f64 = serde_json::from_str(&Value::from(odd).to_string()).expect("a number");
+    assert_ne!(
+        read.to_bits(),
+        f64::to_bits(odd),
+        "if it is read exactly, another number is needed here"
+    );
     document.plan = RolloutPlan::check(draft).expect("valid");
-    match document.seal() {
-        Ok(text) => assert_eq!(Document::open(&text), Ok(document)),
-        Err(error) => assert!(matches!(error, Unsealed::Unfaithful(_)), "{error}"),
-    }
+    let error = document.seal().expect_err("nobody could run it");
+    assert!(matches!(error, Unsealed::Unfaithful(_)), "{error}");
 }
 
 fn value() -> impl Strategy<Value = Value> {
