@@ -6,7 +6,8 @@ use std::io::{BufWriter, Write as _};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rollout_benches::{Script, long_gate};
 use rollout_core::Machine;
-use rollout_core::journal::{Record, replay};
+use rollout_core::journal::{FORMAT, LineWriter, Record, read_file, replay};
+use rollout_core::machine::Transitions;
 use rollout_core::machine::gate::{Effect, Event, Gate};
 
 /// Samples of the long journal; each is three records: the question, the answer, the deadline.
@@ -14,7 +15,10 @@ const SAMPLES: u32 = 10_000;
 
 fn in_memory<M>(c: &mut Criterion, name: &str, script: &Script<M>)
 where
-    M: Machine<Event: Clone, Effect: Clone + PartialEq + core::fmt::Debug> + Clone,
+    M: Machine<Event: Clone, Effect: Clone + PartialEq + core::fmt::Debug>
+        + Transitions
+        + serde::Serialize
+        + Clone,
 {
     let records = script.journal();
     let mut group = c.benchmark_group("replay");
@@ -36,9 +40,10 @@ fn from_file(c: &mut Criterion, script: &Script<Gate>) {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     {
         let mut out = BufWriter::new(&mut file);
+        let mut lines = LineWriter::new(FORMAT);
         for record in &records {
-            serde_json::to_writer(&mut out, record).expect("plain data");
-            out.write_all(b"\n").expect("room on the disk");
+            let line = lines.line(&record.entry()).expect("plain data");
+            out.write_all(&line).expect("room on the disk");
         }
         out.flush().expect("room on the disk");
     }
@@ -49,11 +54,7 @@ fn from_file(c: &mut Criterion, script: &Script<Gate>) {
     ));
     group.bench_function("a long gate, read from its file", |bencher| {
         bencher.iter(|| {
-            let text = std::fs::read_to_string(file.path()).expect("the file is there");
-            let records: Vec<Record<Event, Effect>> = text
-                .lines()
-                .map(|line| serde_json::from_str(line).expect("a record"))
-                .collect();
+            let records: Vec<Record<Event, Effect>> = read_file(file.path()).expect("whole");
             black_box(replay(script.fresh.clone(), &records).expect("its own journal"))
         });
     });

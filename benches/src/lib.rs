@@ -7,8 +7,10 @@ use core::fmt::Debug;
 use core::time::Duration;
 
 use rollout_core::Machine;
-use rollout_core::journal::{Body, Record};
+use rollout_core::journal::{Body, FORMAT, Header, Record};
+use rollout_core::machine::Transitions;
 use rollout_core::time::Timestamp;
+use serde::Serialize;
 
 mod cutover;
 mod deployment;
@@ -97,13 +99,24 @@ where
         machine.outcome()
     }
 
-    /// What a driver would have written: the event, then the effects that it leads to.
+    /// What a driver would have written: the header, then each event and the effects that it leads to.
+    ///
+    /// # Panics
+    /// Never: a machine is plain data.
     #[must_use]
     pub fn journal(&self) -> Vec<Record<M::Event, M::Effect>>
     where
+        M: Transitions + Serialize,
         M::Effect: PartialEq + Debug,
     {
         let mut records: Vec<Record<M::Event, M::Effect>> = Vec::new();
+        let header = Header {
+            format: FORMAT,
+            machine: M::NAME.to_owned(),
+            run: id("bench"),
+            fresh: serde_json::to_value(&self.fresh).expect("plain data"),
+        };
+        push(&mut records, BEGIN, Body::Opened(header));
         let mut open = std::collections::VecDeque::new();
         for (nth, (at, event, effects)) in self.steps.iter().enumerate() {
             // One call is answered at a time, in the order in which they were issued.
@@ -142,7 +155,10 @@ mod tests {
 
     fn check<M>(script: &Script<M>)
     where
-        M: Machine<Event: Clone, Effect: Clone + PartialEq + Debug, Outcome: PartialEq + Debug> + Clone,
+        M: Machine<Event: Clone, Effect: Clone + PartialEq + Debug, Outcome: PartialEq + Debug>
+            + Transitions
+            + Serialize
+            + Clone,
     {
         let end = Script::play(script.fresh.clone(), script.events());
         assert_eq!(end.as_ref(), Some(&script.outcome));

@@ -9,6 +9,7 @@ use aws_types::SdkConfig;
 use rollout_core::context::OpContext;
 use rollout_core::error::{Error, ErrorKind};
 use rollout_core::service::Identity;
+use rollout_core::time::Timestamp;
 
 use crate::config;
 use crate::error::from_sdk;
@@ -38,6 +39,7 @@ pub struct IdentityGuard {
     client: Client,
     region: Option<String>,
     expected: Expected,
+    ends: Option<Timestamp>,
     right: Mutex<Option<Identity>>,
 }
 
@@ -59,8 +61,24 @@ impl IdentityGuard {
             client,
             region,
             expected,
+            ends: None,
             right: Mutex::new(None),
         }
+    }
+
+    /// Tells when the credentials end, for credentials that **nothing renews**: keys and a session token that were handed in as
+    /// such. A rollout that could outlast them is then refused at its start.
+    ///
+    /// It has to be told, for it cannot be found out. The SDK's credentials carry a time at which they are to be asked for
+    /// anew (`Credentials::expiry`), and nothing tells a provider that gives newer ones (IMDS, ECS and EKS, SSO, a web identity,
+    /// an assumed role, a credential process) from one that gives the same again. The SDK's environment provider, whose keys are
+    /// never renewed, knows no end; tools that fill the environment put it in `AWS_CREDENTIAL_EXPIRATION`, which is read by
+    /// whoever calls this. That a renewal may fail, because an SSO session or a web identity's token has ended, nobody knows
+    /// before it does.
+    #[must_use]
+    pub fn ending(mut self, at: Option<Timestamp>) -> Self {
+        self.ends = at;
+        self
     }
 
     /// What is expected.
@@ -84,6 +102,7 @@ impl IdentityGuard {
             account: answer.account.unwrap_or_default(),
             region: self.region.clone().unwrap_or_default(),
             caller: answer.arn.unwrap_or_default(),
+            expires_at: self.ends,
         })
     }
 

@@ -160,7 +160,7 @@ impl Cloud {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show what a run would change, reading only.
-    Plan(Release),
+    Plan(Plan),
     /// Take the release to the target environment.
     Run(Run),
     /// Show how far a run is, or how it ended.
@@ -199,11 +199,24 @@ pub(crate) struct Release {
     pub(crate) release: Option<String>,
 }
 
+/// `rollout plan`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) release: Release,
+    /// Write the plan to a file, with what it rests on and a hash over all of it, for `rollout run --plan FILE`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
 /// `rollout run`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) release: Release,
+    /// Run exactly what this file says, made by `rollout plan --out FILE`; refused when the world has moved since.
+    #[arg(long, value_name = "FILE", conflicts_with = "release")]
+    pub(crate) plan: Option<PathBuf>,
     /// The name of the run. Defaults to the time and the release.
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
@@ -312,7 +325,9 @@ const AFTER_HELP: &str = "\
 Examples:
   rollout plan --release 2.4.0                     what would change, in which order; nothing is touched
   rollout run --release 2.4.0                      do it, with a live view
-  rollout run --cloud sim                          the same on a simulated cloud, in seconds
+  rollout plan --out plan.json                     keep the plan with what it rests on, to be agreed to
+  rollout run --plan plan.json                     do just that, unless the world has moved since
+  rollout run --cloud sim                          a run on a simulated cloud, in seconds
   rollout run --cloud sim --sim-incident bad-image what a bad image looks like
   rollout run --json | tee run.jsonl               for programs: one object a line, the outcome last
   rollout status                                   how far the last run is

@@ -10,6 +10,7 @@ mod follow;
 mod hold;
 mod outcome;
 mod past;
+mod planfile;
 mod runner;
 mod runs;
 mod session;
@@ -47,7 +48,7 @@ fn failed(global: &Global, error: &anyhow::Error) -> Exit {
             None => eprintln!("{}: {error:#}", paint.bold(Colour::Red, "error")),
         }
     }
-    if invalid.is_some() {
+    if invalid.is_some() || error.is::<planfile::Unusable>() {
         Exit::Usage
     } else {
         Exit::Failed

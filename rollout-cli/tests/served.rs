@@ -414,3 +414,33 @@ fn a_job_that_is_killed_while_it_stops_leaves_a_journal_that_tells_the_truth() {
     let (_, status) = served.json(&["status", "one"]);
     assert_eq!(status.last().expect("the outcome")["outcome"], "Aborted");
 }
+
+#[test]
+fn keys_of_the_environment_that_end_before_the_worst_case_begin_nothing() {
+    let served = Served::new("");
+    let with = |expiration: &str| {
+        let mut command = served.command(&["plan"]);
+        command
+            .env("AWS_ACCESS_KEY_ID", "222222222222")
+            .env("AWS_SECRET_ACCESS_KEY", "simulated")
+            .env("AWS_CREDENTIAL_EXPIRATION", expiration);
+        said(&command.output().expect("it starts"))
+    };
+    // A profile that the configuration names goes before the environment, and its keys have no end that anyone knows.
+    let (code, text) = with("2001-01-01T00:00:00Z");
+    assert_eq!(code, Some(0), "{text}");
+
+    let config = CONFIG.replace("profile = \"production\"\n", "");
+    std::fs::write(served.folder.path().join("rollout.toml"), config).expect("it can be written");
+    let (code, text) = with("2001-01-01T00:00:00+00:00");
+    assert_eq!(code, Some(10), "{text}");
+    assert!(
+        text.contains("the credentials, which nothing renews, end at 2001-01-01T00:00:00.000Z"),
+        "{text}"
+    );
+    let (code, text) = with("2999-01-01T00:00:00Z");
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = with("soon");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("AWS_CREDENTIAL_EXPIRATION is `soon`"), "{text}");
+}

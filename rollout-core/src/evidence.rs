@@ -98,6 +98,10 @@ pub enum Cause {
     GateProviderErrors,
     /// An alarm was firing before anything had begun.
     AlarmBeforeStart,
+    /// The world is not what the plan that is run rests on.
+    WorldMoved,
+    /// The change window, the credentials or the lease end before the worst case would.
+    NoTime,
     /// Another deployment replaced ours, or an assumed one.
     ForeignDeployment,
     /// The service is gone.

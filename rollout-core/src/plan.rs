@@ -16,8 +16,12 @@ use crate::probe::Subject;
 use crate::service::Identity;
 use crate::time::millis;
 
+pub mod assumed;
+pub mod document;
 pub mod rollback;
 pub mod step;
+pub mod window;
+pub mod worst;
 
 use rollback::RollbackPolicy;
 use step::{Planned, Steps};

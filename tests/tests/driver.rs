@@ -485,6 +485,7 @@ fn an_identity_that_is_not_the_environments_leads_to_no_change_at_all() {
             account: "999999999999".into(),
             region: "eu-central-1".into(),
             caller: "arn:aws:sts::999999999999:assumed-role/someone/else".into(),
+            expires_at: None,
         })
     });
     // Reads that begin beside it may happen. Nothing that changes anything has an expectation, so a call of it fails.

@@ -16,10 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rollout_core::id::ImageDigest;
+use rollout_core::id::{ImageDigest, StepId};
 use rollout_core::journal::{Body, MemoryJournal, Replayed, replay};
 use rollout_core::machine::rollout::{Action, Effect, Event, Outcome, Rollout};
 use rollout_core::machine::{cutover, gate};
+use rollout_core::plan::worst::WorstCase;
 use rollout_core::plan::{Draft, step};
 use rollout_core::probe::Verdict;
 use rollout_core::time::Timestamp;
@@ -63,6 +64,7 @@ impl Run {
         run.check_truth();
         run.check_gates();
         run.check_replay(&watch.seen().samples);
+        run.check_time();
         run
     }
 
@@ -201,6 +203,29 @@ impl Run {
         }
         self.problems.extend(found);
         self.check_replayed(&again);
+    }
+
+    /// I-21 rests on it: no run takes longer than the worst case that its plan is said to have. A runner that slept is not
+    /// held to it.
+    fn check_time(&mut self) {
+        let (Some(first), Some(last)) = (self.records.first(), self.records.last()) else {
+            return;
+        };
+        let took = last.at.since(first.at);
+        let read = |record: &Entry| match &record.body {
+            Body::Happened {
+                event: Event::RecordRead { step, snapshot },
+                ..
+            } => Some((step.clone(), snapshot.record.as_ref()?.data.ttl())),
+            _ => None,
+        };
+        let ttls: BTreeMap<StepId, Duration> = self.records.iter().filter_map(read).collect();
+        let worst = WorstCase::of(self.machine.plan(), &ttls);
+        if took > worst.total() && self.script.sleeps.is_none() {
+            self.problem(format!(
+                "I-21: it took {took:?} and was said to take {worst:?} at worst"
+            ));
+        }
     }
 
     fn check_replayed(&mut self, again: &Replayed<Rollout, Effect>) {

@@ -17,8 +17,10 @@ use rollout_aws::secretsmanager::Secrets;
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_aws::time::Now;
 use rollout_core::port::{Clock, Ports};
+use rollout_core::time::Timestamp;
 
 use crate::args::Global;
+use crate::config::window::moment;
 use crate::config::{Config, Environment, Verify};
 
 /// AWS, as the configuration's two environments.
@@ -32,7 +34,12 @@ impl Aws {
         let source = sdk(global, config.source()).await;
         let target = sdk(global, config.target()).await;
         Ok(Self {
-            ports: ports(config, &source, &target, &Outside::network()?)?,
+            ports: ports(
+                config,
+                &source,
+                &target,
+                &Outside::network(credentials_end(config.target())?)?,
+            )?,
             clock: Arc::new(TokioClock::new()),
         })
     }
@@ -60,11 +67,13 @@ pub(super) struct Outside {
     pub(super) name_servers: bool,
     /// What dates observations.
     pub(super) now: Now,
+    /// When the target's credentials end, where that is known and nothing renews them.
+    pub(super) credentials_end: Option<Timestamp>,
 }
 
 impl Outside {
     /// The network.
-    fn network() -> anyhow::Result<Self> {
+    fn network(credentials_end: Option<Timestamp>) -> anyhow::Result<Self> {
         Ok(Self {
             fetch: Arc::new(HttpFetch),
             resolver: Arc::new(SystemResolver),
@@ -72,6 +81,7 @@ impl Outside {
             layers: Arc::new(HttpLayers::new()?),
             name_servers: true,
             now: rollout_aws::time::system(),
+            credentials_end,
         })
     }
 }
@@ -83,12 +93,12 @@ pub(super) fn ports(
     target: &SdkConfig,
     outside: &Outside,
 ) -> anyhow::Result<Ports> {
-    let guard = guard(target, config.target());
+    let guard = Arc::new(guard(target, config.target()).ending(outside.credentials_end));
     let environment = Arc::new(ecs(target, config.target(), &guard, outside));
     let rollback = EcsRollback::new(Arc::clone(&environment))
         .images(Registry::from_config(target))
         .secrets(Secrets::from_config(target));
-    let source_guard = self::guard(source, config.source());
+    let source_guard = Arc::new(self::guard(source, config.source()));
     Ok(Ports {
         source: Arc::new(ecs(source, config.source(), &source_guard, outside)),
         images: Arc::new(EcrPromotion::new(
@@ -122,13 +132,35 @@ async fn sdk(global: &Global, environment: &Environment) -> SdkConfig {
     loader.load().await
 }
 
-fn guard(sdk: &SdkConfig, environment: &Environment) -> Arc<IdentityGuard> {
+/// When keys that came through the environment end. They are the only ones that we know not to be renewed: the SDK asks every
+/// other provider anew. What fills the environment with them says when they end in `AWS_CREDENTIAL_EXPIRATION` (AWS CLI Command
+/// Reference, "configure export-credentials"), which the SDK for Rust does not read.
+fn credentials_end(environment: &Environment) -> anyhow::Result<Option<Timestamp>> {
+    let given = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    // A profile that the configuration names goes before the environment.
+    let from_environment = environment.profile.is_none()
+        && given("AWS_ACCESS_KEY_ID").is_some()
+        && given("AWS_SECRET_ACCESS_KEY").is_some();
+    let Some(text) = given(EXPIRATION).filter(|_| from_environment) else {
+        return Ok(None);
+    };
+    match moment(&text) {
+        Some(at) => Ok(Some(at)),
+        None => anyhow::bail!(
+            "{EXPIRATION} is `{text}`, which is no moment; write it as 2026-12-18T18:00:00Z, or unset it"
+        ),
+    }
+}
+
+const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
+
+fn guard(sdk: &SdkConfig, environment: &Environment) -> IdentityGuard {
     let expected = Expected {
         account: environment.account.clone(),
         region: environment.region.clone(),
         caller: environment.caller.clone(),
     };
-    Arc::new(IdentityGuard::from_config(sdk, expected))
+    IdentityGuard::from_config(sdk, expected)
 }
 
 fn ecs(

@@ -34,7 +34,7 @@ use crate::view::report::Report;
 pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
     let global = &cli.global;
     match &cli.command {
-        Command::Plan(release) => plan::execute(global, release),
+        Command::Plan(args) => plan::execute(global, args),
         Command::Run(args) => run::execute(global, args),
         Command::Status(which) => status::execute(global, which),
         Command::Resume(which) => resume::execute(global, which),

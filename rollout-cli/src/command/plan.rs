@@ -3,37 +3,40 @@
 //! It drives the very machine that `run` drives, up to the first change, so that it refuses what a run would refuse.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rollout_core::dns::{RecordKey, Snapshot};
 use rollout_core::driver::{Perform, PortPerformer};
 use rollout_core::evidence::{Cause, Reason};
 use rollout_core::id::{ImageDigest, RunId, StepId};
 use rollout_core::machine::promotion::{self, Reference};
-use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout, StateKind};
+use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout, StateKind, Terms};
 use rollout_core::machine::{Lifecycle as _, Transitions as _};
+use rollout_core::plan::assumed::{Assumed, AssumedRecord, AssumedService};
+use rollout_core::plan::document::Document;
+use rollout_core::plan::worst::WorstCase;
 use rollout_core::plan::{RolloutPlan, step};
 use rollout_core::port::Clock;
 use rollout_core::service::{Captured, Identity};
+use rollout_core::time::Timestamp;
 use rollout_core::{Effect as _, Machine as _};
 
 use super::run::CALL;
-use rollout_core::time::Timestamp;
-
-use crate::args::{Global, Release};
+use crate::args::{Global, Plan};
 use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::draft;
 use crate::exit::Exit;
 use crate::hold::{HoldFiles, Holds as _, TakenBack};
+use crate::planfile::{self, Written};
 use crate::runs::Runs;
 use crate::view::paint::Paint;
 
 mod show;
 
-pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
+pub(crate) fn execute(global: &Global, args: &Plan) -> anyhow::Result<Exit> {
     let config = Config::load(&global.config, &global.overlays)?;
-    let release = draft::release(&config, args.release.as_deref())?;
+    let release = draft::release(&config, args.release.release.as_deref())?;
     let run = RunId::new("plan")?;
     let plan = draft::plan(&config, &release, &run)?;
     let runs = Runs::new(&global.state_dir);
@@ -41,7 +44,7 @@ pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
         let cloud = Cloud::open(global, &config, &runs, &release, Timestamp::EPOCH).await?;
         let clock = cloud.clock();
         let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
-        let mut found = read(plan, &performer, clock.as_ref()).await?;
+        let mut found = read(plan, terms(&config, None), &performer, clock.as_ref()).await?;
         found.overlays.clone_from(&config.overlays);
         let taken = HoldFiles::new(&global.state_dir).of(&config.promotion.to)?;
         if let Some(taken) = taken.filter(TakenBack::is_held) {
@@ -61,6 +64,9 @@ pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
         } else {
             Exit::Refused
         };
+        if let Some(file) = args.out.as_deref().filter(|_| exit == Exit::Done) {
+            found.kept = Some(keep(file, &config, &found)?);
+        }
         if global.json {
             super::print(&format!("{}\n", show::json(&found, exit)));
         } else {
@@ -70,8 +76,55 @@ pub(crate) fn execute(global: &Global, args: &Release) -> anyhow::Result<Exit> {
     })?
 }
 
+/// Under which terms a run of this configuration begins.
+pub(super) fn terms(config: &Config, assumes: Option<Assumed>) -> Terms {
+    Terms {
+        assumes,
+        // As the configuration says now, not as it did when a plan was made: a freeze may have come since.
+        window: config.promotion.window.clone(),
+        ends: Vec::new(),
+    }
+}
+
+/// Writes the plan with what it rests on.
+fn keep(file: &Path, config: &Config, found: &Found) -> anyhow::Result<Kept> {
+    let document = Document {
+        made_at: found.at,
+        made_by: found
+            .identity
+            .as_ref()
+            .map(|who| who.caller.clone())
+            .unwrap_or_default(),
+        made_with: planfile::MADE_WITH.to_owned(),
+        places: planfile::places(config),
+        plan: found.plan.clone(),
+        assumes: found.assumed(),
+    };
+    let written = planfile::write(file, &document)?;
+    let document = match written {
+        Written::New => document,
+        Written::Already => planfile::read(file, config)?,
+    };
+    Ok(Kept {
+        file: file.to_path_buf(),
+        sha256: document.hash()?,
+        made_at: document.made_at,
+        written,
+    })
+}
+
+/// A plan that was written.
+struct Kept {
+    file: PathBuf,
+    sha256: String,
+    made_at: Timestamp,
+    written: Written,
+}
+
 /// What was read.
 struct Found {
+    /// When everything had been read.
+    at: Timestamp,
     plan: RolloutPlan,
     /// What is laid over the configuration.
     overlays: Vec<PathBuf>,
@@ -81,6 +134,8 @@ struct Found {
     records: BTreeMap<StepId, Snapshot>,
     /// Everything that a run would refuse over, not only the first.
     refusals: Vec<Reason>,
+    /// Where it was written to.
+    kept: Option<Kept>,
 }
 
 impl Found {
@@ -94,6 +149,8 @@ impl Found {
             }
         }
         Self {
+            at: Timestamp::EPOCH,
+            kept: None,
             plan,
             overlays: Vec::new(),
             identity: None,
@@ -135,6 +192,28 @@ impl Found {
         }
     }
 
+    /// The world as it was read.
+    fn assumed(&self) -> Assumed {
+        let services = self.plan.services.iter().filter_map(|service| {
+            let captured = self.captured.get(service.name.as_str())?;
+            Some((service.name.clone(), AssumedService::from(captured)))
+        });
+        let records = self.records.iter();
+        Assumed {
+            at: self.at,
+            identity: self.identity.clone(),
+            services: services.collect(),
+            records: records
+                .map(|(step, snapshot)| (step.clone(), AssumedRecord::from(snapshot)))
+                .collect(),
+            images: self.digests.clone(),
+        }
+    }
+
+    fn worst(&self) -> WorstCase {
+        WorstCase::of(&self.plan, &self.assumed().ttls())
+    }
+
     fn record(&self, key: &RecordKey) -> Option<&Snapshot> {
         self.records.get(&step::record(key))
     }
@@ -143,9 +222,14 @@ impl Found {
 /// Drives a machine until it would change something, has read everything, or can read no more.
 ///
 /// An answer that would end it is noted and taken back, so that the next fault is found too.
-async fn read(plan: RolloutPlan, performer: &PortPerformer, clock: &dyn Clock) -> anyhow::Result<Found> {
+async fn read(
+    plan: RolloutPlan,
+    terms: Terms,
+    performer: &PortPerformer,
+    clock: &dyn Clock,
+) -> anyhow::Result<Found> {
     let mut found = Found::new(plan.clone());
-    let mut machine = Rollout::new(plan);
+    let mut machine = Rollout::new(plan).under(terms.clone());
     let mut todo: VecDeque<Effect> = machine.handle(clock.now(), Rollout::start())?.into();
     loop {
         let event = match todo.pop_front() {
@@ -174,6 +258,13 @@ async fn read(plan: RolloutPlan, performer: &PortPerformer, clock: &dyn Clock) -
         if machine.state_kind() != StateKind::Checking {
             break;
         }
+    }
+    found.at = clock.now();
+    // Whether there is time is asked when everything has been read, and not everything may have been.
+    if !found.refusals.iter().any(|why| why.cause == Cause::NoTime)
+        && let Err(why) = terms.time(found.at, &found.worst(), found.identity.as_ref())
+    {
+        found.refusals.push(why);
     }
     Ok(found)
 }

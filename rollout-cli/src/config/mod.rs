@@ -16,6 +16,7 @@ mod service;
 mod task;
 #[cfg(test)]
 mod tests;
+pub(crate) mod window;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use rollout_core::id::EnvironmentName;
 use rollout_core::plan::rollback::RollbackPolicy;
+use rollout_core::plan::window::Window;
 use toml::de::DeTable;
 
 pub(crate) use dns::Dns;
@@ -75,6 +77,8 @@ pub(crate) struct Promotion {
     pub(crate) soak: Duration,
     /// Services that may be between the old and the new release at once.
     pub(crate) services_at_once: u32,
+    /// When a release may begin.
+    pub(crate) window: Option<Window>,
 }
 
 impl Config {
@@ -178,6 +182,7 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
         to,
         soak,
         services_at_once,
+        window,
     } = promotion?;
     Some(Loaded {
         value: Config {
@@ -190,6 +195,7 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
                 to: to.value.clone(),
                 soak,
                 services_at_once,
+                window,
             },
             rollback,
             services,
@@ -236,6 +242,7 @@ struct Direction {
     to: At<EnvironmentName>,
     soak: Duration,
     services_at_once: u32,
+    window: Option<Window>,
 }
 
 fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
@@ -250,12 +257,17 @@ fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
             "write 1 or more",
         );
     }
+    let window = reader
+        .value("window")
+        .and_then(|v| v.table("[promotion.window]"))
+        .map(|r| window::read(&r));
     reader.finish();
     Some(Direction {
         from: from?,
         to: to?,
         soak,
         services_at_once,
+        window,
     })
 }
 

@@ -356,6 +356,18 @@ impl<'a> Value<'a> {
         flag
     }
 
+    /// A date, or a date with a time, without quotation marks.
+    pub(crate) fn datetime(&self) -> Option<At<toml::value::Datetime>> {
+        const HELP: &str = "write a date without quotation marks, such as 2026-12-18 or 2026-12-18T18:00:00";
+        match self.value.get_ref() {
+            DeValue::Datetime(moment) if moment.date.is_some() => Some(self.here(*moment)),
+            _ => {
+                self.wrong_type("a date", HELP);
+                None
+            }
+        }
+    }
+
     /// The values of an array; empty, with an error, when it is none.
     pub(crate) fn array(&self) -> Vec<Self> {
         let DeValue::Array(items) = self.value.get_ref() else {

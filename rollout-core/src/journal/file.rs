@@ -29,7 +29,7 @@ struct Open {
 }
 
 /// What a journal asks of its file, so that a disk that fails can be played.
-trait Disk: core::fmt::Debug + Send {
+pub(super) trait Disk: core::fmt::Debug + Send {
     fn write(&mut self, line: &[u8]) -> io::Result<()>;
     fn sync(&mut self) -> io::Result<()>;
 }
@@ -68,12 +68,7 @@ impl FileJournal {
             .map_err(|source| store("create", source))?;
         file.try_lock()
             .map_err(|error| store("lock", lock_error(error)))?;
-        // The name itself must survive a crash, too.
-        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            File::open(parent)
-                .and_then(|dir| dir.sync_all())
-                .map_err(|source| store("sync the folder of", source))?;
-        }
+        sync_folder(&path)?;
         Ok(Self::on(path, Box::new(file), LineWriter::new(FORMAT)))
     }
 
@@ -156,7 +151,17 @@ impl FileJournal {
     }
 }
 
-fn store(path: &Path, action: &'static str, source: io::Error) -> JournalError {
+/// The name of a new file must survive a crash, too.
+pub(super) fn sync_folder(path: &Path) -> Result<(), JournalError> {
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    File::open(parent)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|source| store(path, "sync the folder of", source))
+}
+
+pub(super) fn store(path: &Path, action: &'static str, source: io::Error) -> JournalError {
     JournalError::Store {
         action,
         place: path.display().to_string(),
@@ -164,7 +169,7 @@ fn store(path: &Path, action: &'static str, source: io::Error) -> JournalError {
     }
 }
 
-fn lock_error(error: TryLockError) -> io::Error {
+pub(super) fn lock_error(error: TryLockError) -> io::Error {
     match error {
         TryLockError::Error(error) => error,
         TryLockError::WouldBlock => io::Error::new(io::ErrorKind::WouldBlock, "another process writes to it"),

@@ -43,15 +43,23 @@ impl Chain {
         Self(hash.finalize().into())
     }
 
-    fn digits(self) -> String {
-        use core::fmt::Write as _;
-        self.0
-            .iter()
-            .fold(String::with_capacity(DIGITS), |mut text, byte| {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+    /// In hexadecimal.
+    fn digits(self) -> [u8; DIGITS] {
+        let mut digits = [0; DIGITS];
+        for (two, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            if let [high, low] = two {
+                (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+            }
+        }
+        digits
+    }
+}
+
+const fn digit(of: u8) -> u8 {
+    if of < 10 {
+        b'0'.wrapping_add(of)
+    } else {
+        b'a'.wrapping_add(of).wrapping_sub(10)
     }
 }
 
@@ -90,7 +98,7 @@ impl LineWriter {
             *chain = chain.after(&line);
             line.pop();
             line.extend_from_slice(JOINT);
-            line.extend_from_slice(chain.digits().as_bytes());
+            line.extend_from_slice(&chain.digits());
             line.extend_from_slice(END);
         }
         line.push(b'\n');
@@ -182,20 +190,16 @@ impl LineReader<'_> {
     fn unchain(&self, chain: Chain, line: &mut Vec<u8>) -> Result<Chain, JournalError> {
         let tail = JOINT.len().saturating_add(DIGITS).saturating_add(END.len());
         let cut = line.len().saturating_sub(tail);
-        let (joint, said) = match line
+        let said = line
             .get(cut..)
-            .and_then(|tail| tail.split_at_checked(JOINT.len()))
-        {
-            Some((joint, said)) => (joint, said.to_vec()),
-            None => (&b""[..], Vec::new()),
-        };
-        if joint != JOINT || !said.ends_with(END) {
+            .and_then(|tail| tail.strip_prefix(JOINT)?.strip_suffix(END));
+        let Some(said) = said.and_then(|said| <[u8; DIGITS]>::try_from(said).ok()) else {
             return Err(self.wrong("it has no hash: it was changed"));
-        }
+        };
         line.truncate(cut);
         line.push(b'}');
         let after = chain.after(line);
-        if said.get(..DIGITS) == Some(after.digits().as_bytes()) {
+        if said == after.digits() {
             return Ok(after);
         }
         let number = |line: &[u8]| {

@@ -16,10 +16,12 @@ use crate::machine::Machine;
 use crate::time::Timestamp;
 
 mod file;
+mod group;
 mod lines;
 mod memory;
 
 pub use file::{FileJournal, Reopened, read_file};
+pub use group::{GroupJournal, GroupLog, Reopened as ReopenedGroup, read_group};
 pub use lines::{Chain, LineWriter, Lines, Torn, read_lines, read_until_wrong};
 pub use memory::MemoryJournal;
 

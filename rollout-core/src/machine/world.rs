@@ -173,6 +173,7 @@ impl World {
             account: "1".into(),
             region: "r".into(),
             caller: "me".into(),
+            expires_at: None,
         }
     }
 
@@ -189,7 +190,7 @@ impl World {
                 images: present.images.clone(),
                 deployment: present.deployment.clone(),
                 desired: 1,
-                deployed_at: None,
+                since: None,
             }),
         }
     }

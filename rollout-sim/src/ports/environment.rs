@@ -83,6 +83,7 @@ impl Environment for Port {
                 account: env.account.clone(),
                 region: env.region.clone(),
                 caller: env.caller.clone(),
+                expires_at: None,
             })
         })
     }

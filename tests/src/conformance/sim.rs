@@ -309,6 +309,7 @@ impl EnvironmentFixture for SimFixture {
             account: TARGET_ACCOUNT.to_owned(),
             region: REGION.to_owned(),
             caller: "arn:aws:sts::222222222222:assumed-role/deployer/rollout".to_owned(),
+            expires_at: None,
         })
     }
 

@@ -196,7 +196,7 @@ pub fn point() -> RestorePoint {
         images: images_of(1),
         deployment: deployment(1),
         desired: 1,
-        deployed_at: None,
+        since: None,
     }
 }
 

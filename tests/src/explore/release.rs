@@ -51,6 +51,7 @@ pub fn identity() -> Identity {
         account: "111122223333".to_owned(),
         region: "eu-central-1".to_owned(),
         caller: "arn:aws:iam::111122223333:role/deployer".to_owned(),
+        expires_at: None,
     }
 }
 

@@ -229,6 +229,7 @@ impl EnvironmentFixture for Emulated {
             account: self.site.account.number.clone(),
             region: REGION.to_owned(),
             caller: self.site.account.caller().await,
+            expires_at: None,
         })
     }
 

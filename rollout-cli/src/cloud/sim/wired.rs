@@ -46,6 +46,7 @@ pub(super) fn bind(cloud: &SimCloud, config: &Config, speed: u32) -> anyhow::Res
         layers: http,
         name_servers: false,
         now: Arc::new(move || now.now()),
+        credentials_end: None,
     };
     let (source, target) = (&config.promotion.from, &config.promotion.to);
     let ports = aws::ports(

@@ -1,8 +1,10 @@
 //! A plan for people and for programs.
 
 use core::fmt::Write as _;
+use core::time::Duration;
 
 use rollout_core::id::ImageDigest;
+use rollout_core::plan::worst::WorstCase;
 use rollout_core::plan::{ServicePlan, TaskPlan, When, step};
 use rollout_core::service::Captured;
 use rollout_core::time::human;
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Found;
 use crate::exit::Exit;
+use crate::planfile::Written;
 use crate::view::paint::{Colour, Paint};
 
 pub(super) fn text(found: &Found, paint: Paint) -> String {
@@ -39,6 +42,14 @@ pub(super) fn text(found: &Found, paint: Paint) -> String {
         let _ = writeln!(out, "  {}", gate_text(gate));
     }
     records_text(found, paint, &mut out);
+    let worst = found.worst();
+    let _ = writeln!(
+        out,
+        "\nat worst it takes {}: {} forward, {} back",
+        coarse(worst.total()),
+        coarse(worst.forward()),
+        coarse(worst.back)
+    );
     refusals_text(found, paint, &mut out);
     out
 }
@@ -128,7 +139,22 @@ fn records_text(found: &Found, paint: Paint, out: &mut String) {
 
 fn refusals_text(found: &Found, paint: Paint, out: &mut String) {
     if found.refusals.is_empty() {
-        let _ = writeln!(out, "\nnothing was changed; `rollout run` does it");
+        let _ = match &found.kept {
+            None => writeln!(out, "nothing was changed; `rollout run` does it"),
+            Some(kept) => {
+                let file = kept.file.display();
+                let what = match kept.written {
+                    Written::New => "the plan is in",
+                    Written::Already => "the same plan is already in",
+                };
+                writeln!(
+                    out,
+                    "nothing was changed; {what} {file}, made at {}\n  sha256 {}\n  `rollout run --plan {file}` does just that, unless \
+                     the world has moved by then",
+                    kept.made_at, kept.sha256
+                )
+            }
+        };
         return;
     }
     for why in &found.refusals {
@@ -194,9 +220,49 @@ pub(super) fn json(found: &Found, exit: Exit) -> Value {
         "services": services,
         "gates": plan.gates.iter().map(|gate| gate.name.as_str()).collect::<Vec<_>>(),
         "dns": records,
+        "worst_case": worst(&found.worst()),
+        "kept": found.kept.as_ref().map(|kept| json!({
+            "file": kept.file.display().to_string(),
+            "sha256": kept.sha256,
+            "made_at": kept.made_at.to_string(),
+            "written": kept.written == Written::New,
+        })),
         "refusals": found.refusals,
         "exit_code": exit.number(),
     })
+}
+
+/// In seconds, part by part.
+fn worst(worst: &WorstCase) -> Value {
+    let parts = [
+        ("total", worst.total()),
+        ("forward", worst.forward()),
+        ("check", worst.check),
+        ("images", worst.images),
+        ("tasks", worst.tasks),
+        ("services", worst.services),
+        ("gates", worst.gates),
+        ("records", worst.records),
+        ("confirm", worst.confirm),
+        ("back", worst.back),
+    ];
+    let whole = |span: Duration| span.as_millis().div_ceil(1000);
+    parts
+        .into_iter()
+        .map(|(part, span)| {
+            (
+                part.to_owned(),
+                json!(u64::try_from(whole(span)).unwrap_or(u64::MAX)),
+            )
+        })
+        .collect()
+}
+
+/// In whole minutes, rounded up: nobody plans a worst case by the second.
+fn coarse(span: Duration) -> String {
+    human(Duration::from_secs(
+        span.as_secs().div_ceil(60).saturating_mul(60),
+    ))
 }
 
 /// What a container runs and what it would run.

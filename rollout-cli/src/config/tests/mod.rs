@@ -235,3 +235,24 @@ fn the_example_of_the_documentation_is_right() {
     let as_if = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/full.toml");
     Config::parse(vec![Source::new(as_if, full)]).unwrap_or_else(|invalid| panic!("{invalid}"));
 }
+
+#[test]
+fn a_window_is_read_in_its_own_offset() {
+    let config = laid(&[r#"
+        [promotion.window]
+        open = ["Mon-Thu 09:00-16:00", "Fri 09:00-12:00"]
+        offset = "+01:00"
+        freeze = [{ from = 2026-12-18T18:00:00, until = 2027-01-04, why = "the sale" }]
+    "#]);
+    let window = config.promotion.window.expect("it was written");
+    let hours: Vec<String> = window.open.iter().map(ToString::to_string).collect();
+    assert_eq!(hours, ["Mon-Thu 09:00-16:00", "Fri 09:00-12:00"]);
+    assert_eq!(window.offset.minutes(), 60);
+    let [freeze] = window.freezes.as_slice() else {
+        panic!("one freeze: {window:?}")
+    };
+    assert_eq!(freeze.from.to_string(), "2026-12-18T17:00:00.000Z");
+    assert_eq!(freeze.until.to_string(), "2027-01-03T23:00:00.000Z");
+    assert_eq!(freeze.why.as_deref(), Some("the sale"));
+    assert!(laid(&[]).promotion.window.is_none());
+}

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::back::ended;
 use super::stage;
+use super::terms::{self, Terms};
 use super::work::{Child, Work};
 use super::{Action, Effect, End, Event, State, step_images};
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::{ImageDigest, RepositoryName, ServiceName, StepId};
 use crate::machine::promotion::{Event as ImageEvent, Promotion};
+use crate::plan::assumed::{Assumed, AssumedRecord};
 use crate::plan::rollback::Proof;
 use crate::plan::{GatePlan, RolloutPlan, step};
 use crate::probe::{ProbeTarget, SampleRequest, Subject, Verdict};
@@ -81,6 +83,7 @@ fn alarms_of(service: Option<&ServiceName>, gate: &GatePlan, now: Timestamp) -> 
 
 pub(super) fn step(
     plan: &RolloutPlan,
+    terms: Option<&Terms>,
     mut work: Box<Work>,
     now: Timestamp,
     event: Event,
@@ -91,7 +94,10 @@ pub(super) fn step(
             work.looked(&step::identity(), now);
             match plan.expects.mismatch(&seen) {
                 Some(why) => Err(Reason::new(Cause::IdentityMismatch, why)),
-                None => Ok(()),
+                None => {
+                    work.seen.identity = Some(seen);
+                    Ok(())
+                }
             }
         }
         Event::Captured { service, captured } => {
@@ -109,8 +115,9 @@ pub(super) fn step(
                 Verdict::Fail | Verdict::Pass | Verdict::Unknown => Ok(()),
             }
         }
-        Event::RecordRead { step, .. } => {
+        Event::RecordRead { step, snapshot } => {
             work.looked(&step, now);
+            work.seen.records.insert(step, AssumedRecord::from(&*snapshot));
             Ok(())
         }
         Event::CallFailed { step, error } => work.look_failed(plan, &step, &error, now, false),
@@ -137,8 +144,11 @@ pub(super) fn step(
     let bad = read.err().map(End::Failed).or_else(|| work.settle(plan, now));
     match bad {
         Some(end) => ended(work, end),
-        None if all_read(&work) => match one_digest_per_image(plan, &work) {
-            Ok(()) => stage::promote(plan, work, now),
+        None if all_read(&work) => match may_begin(plan, terms, &work, now) {
+            Ok(()) => {
+                work.seen = Assumed::default();
+                stage::promote(plan, work, now)
+            }
             Err(reason) => ended(work, End::Failed(reason)),
         },
         None => (State::Checking(work), effects),
@@ -218,6 +228,12 @@ fn late(work: &Work) -> Reason {
 fn all_read(work: &Work) -> bool {
     let ready = |child: &Child| matches!(child, Child::Image(machine) if machine.is_ready());
     work.looks.is_empty() && work.children.values().all(ready)
+}
+
+/// Whether what was read lets it begin. Between this and the first change nothing is waited for.
+fn may_begin(plan: &RolloutPlan, terms: Option<&Terms>, work: &Work, now: Timestamp) -> Result<(), Reason> {
+    one_digest_per_image(plan, work)?;
+    terms::hold(plan, terms, work, now)
 }
 
 /// Services that share a repository and a tag must have got the same image: a tag that moved in between is found here.

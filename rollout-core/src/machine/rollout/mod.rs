@@ -31,9 +31,11 @@ mod check;
 mod look;
 mod progress;
 mod stage;
+mod terms;
 mod work;
 
 pub use progress::{StepState, StepView};
+pub use terms::{Ends, Terms};
 use work::Work;
 
 /// What happened.
@@ -261,6 +263,8 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
     plan: RolloutPlan,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    terms: Option<Box<Terms>>,
     seen: Timestamp,
     state: State,
 }
@@ -424,7 +428,9 @@ impl Step for Rollout {
     fn step(&self, state: State, now: Timestamp, event: Event) -> (State, Vec<Effect>) {
         match (state, event) {
             (State::Idle, _) => check::begin(&self.plan, now),
-            (State::Checking(work), event) => check::step(&self.plan, work, now, event),
+            (State::Checking(work), event) => {
+                check::step(&self.plan, self.terms.as_deref(), work, now, event)
+            }
             (State::Promoting(work), event) => stage::promoting(&self.plan, work, now, event),
             (State::Changing(work), event) => stage::changing(&self.plan, work, now, event),
             (State::Confirming(work), event) => stage::confirming(&self.plan, work, now, event),
@@ -441,9 +447,23 @@ impl Rollout {
     pub fn new(plan: RolloutPlan) -> Self {
         Self {
             plan,
+            terms: None,
             seen: Timestamp::EPOCH,
             state: State::Idle,
         }
+    }
+
+    /// The same machine, which begins only under these terms. One that has begun is not changed by them any more.
+    #[must_use]
+    pub fn under(self, terms: Terms) -> Self {
+        let terms = (terms != Terms::default()).then(|| Box::new(terms));
+        Self { terms, ..self }
+    }
+
+    /// Under which terms it begins, if there are any.
+    #[must_use]
+    pub fn terms(&self) -> Option<&Terms> {
+        self.terms.as_deref()
     }
 
     /// The plan.

@@ -12,6 +12,7 @@ mod before;
 mod ends;
 mod look;
 mod policy;
+mod terms;
 mod told;
 
 /// A run against the small world.

@@ -17,6 +17,7 @@ use crate::machine::promotion::Promotion;
 use crate::machine::task::OneOff;
 use crate::machine::unwind::Item;
 use crate::machine::{Effect as _, Lifecycle, Machine, Step, admits};
+use crate::plan::assumed::Assumed;
 use crate::plan::{RolloutPlan, step};
 use crate::service::Captured;
 use crate::time::{Deadline, Timestamp, Wait};
@@ -51,6 +52,9 @@ pub(crate) struct Work {
     /// Every step that has begun, in order.
     pub(super) steps: Vec<StepView>,
 
+    /// Read before the first change, for the terms of the start; empty from then on.
+    #[serde(default, skip_serializing_if = "Assumed::is_empty")]
+    pub(super) seen: Assumed,
     pub(super) captured: BTreeMap<ServiceName, Captured>,
     pub(super) images: BTreeMap<StepId, ImageRef>,
     pub(super) tasks: BTreeSet<TaskName>,
