@@ -424,9 +424,9 @@ pub struct RestorePoint {
     pub deployment: DeploymentId,
     /// Tasks wanted.
     pub desired: u32,
-    /// When that deployment was made, by the platform's clock, where it tells: from then the release's age counts.
+    /// When that deployment was made, by the platform's own clock, where it tells: from then the release's age counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deployed_at: Option<Timestamp>,
+    pub since: Option<Timestamp>,
 }
 
 /// Whether a restore point can still be gone back to: each thing that it rests on, by itself.

@@ -190,7 +190,7 @@ impl Rollback for EcsRollback {
             images,
             deployment: primary.id.clone(),
             desired: seen.desired,
-            deployed_at: Some(primary.created_at),
+            since: Some(primary.created_at),
         }))
     }
 

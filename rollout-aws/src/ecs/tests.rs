@@ -1067,7 +1067,7 @@ fn restore_point(container: &str) -> RestorePoint {
         .into(),
         deployment: "ecs-svc/1".parse().expect("an id"),
         desired: 1,
-        deployed_at: None,
+        since: None,
     }
 }
 

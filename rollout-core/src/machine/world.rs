@@ -190,7 +190,7 @@ impl World {
                 images: present.images.clone(),
                 deployment: present.deployment.clone(),
                 desired: 1,
-                deployed_at: None,
+                since: None,
             }),
         }
     }

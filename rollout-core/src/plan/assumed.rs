@@ -85,7 +85,7 @@ impl From<&Captured> for AssumedService {
         match captured {
             Captured::Point(point) => Self {
                 deployment: Some(point.deployment.clone()),
-                since: point.deployed_at,
+                since: point.since,
                 point: Some(AssumedPoint {
                     task_definition: point.task_definition.clone(),
                     desired: point.desired,

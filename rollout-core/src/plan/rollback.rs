@@ -124,7 +124,7 @@ impl RollbackPolicy {
             return Ok(None);
         };
         let service = &point.service;
-        let Some(since) = point.deployed_at else {
+        let Some(since) = point.since else {
             let why = format!(
                 "how old the last known good release of {service} is cannot be found out, and the policy allows {}",
                 human(most)

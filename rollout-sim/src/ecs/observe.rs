@@ -178,7 +178,7 @@ impl Environment {
             images: task.images.clone(),
             deployment: primary.id.clone(),
             desired: service.desired,
-            deployed_at: Some(primary.created_at),
+            since: Some(primary.created_at),
         })
     }
 

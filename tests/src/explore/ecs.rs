@@ -84,6 +84,8 @@ pub enum Told {
     Record(u8),
     /// In words.
     Words,
+    /// In a record: it was asked to, and has not begun.
+    Asked,
 }
 
 /// One deployment.
@@ -135,6 +137,8 @@ pub struct EcsWorld {
     pub failures: u8,
     /// Whether other deployers acted.
     pub foreign: bool,
+    /// Whether the platform keeps a record of a deployment that is under way, by which it can be turned back.
+    records: bool,
     /// Whether the platform went back by itself.
     pub platform: bool,
     /// Whether a write of each runner took effect: a bit for each.
@@ -192,7 +196,7 @@ pub fn point() -> RestorePoint {
         images: images_of(1),
         deployment: deployment(1),
         desired: 1,
-        deployed_at: None,
+        since: None,
     }
 }
 
@@ -227,6 +231,7 @@ impl EcsWorld {
             others,
             failures,
             foreign: false,
+            records: false,
             platform: false,
             written: 0,
             proven: vec![],
@@ -242,6 +247,13 @@ impl EcsWorld {
             primary.far = far;
         }
         self.was = None;
+        self
+    }
+
+    /// The same on a platform that keeps records.
+    #[must_use]
+    pub const fn with_records(mut self) -> Self {
+        self.records = true;
         self
     }
 
@@ -328,7 +340,7 @@ impl EcsWorld {
             .deployments
             .iter()
             .enumerate()
-            .map(|(index, dep)| listed(dep, index == 0));
+            .map(|(index, dep)| listed(dep, index == 0, self.records));
         let stopped = StoppedTask {
             task: "task/bad".parse().expect("valid"),
             task_definition: revision(primary.revision),
@@ -402,8 +414,16 @@ impl EcsWorld {
     }
 }
 
-fn listed(dep: &Dep, primary: bool) -> DeploymentObservation {
+fn listed(dep: &Dep, primary: bool, records: bool) -> DeploymentObservation {
     let done = dep.far == Far::Done;
+    let record = |status, rolled_back_to| DeploymentRecord {
+        arn: "arn:record".parse().expect("valid"),
+        status,
+        reason: None,
+        strategy: Strategy::Rolling,
+        stage: None,
+        rolled_back_to,
+    };
     DeploymentObservation {
         id: deployment(dep.id),
         task_definition: revision(dep.revision),
@@ -425,15 +445,10 @@ fn listed(dep: &Dep, primary: bool) -> DeploymentObservation {
         failed: 0,
         created_at: dep.created,
         record: match dep.told {
+            Told::No if records && dep.far == Far::Going => Some(record(RecordStatus::InProgress, None)),
             Told::No | Told::Words => None,
-            Told::Record(to) => Some(DeploymentRecord {
-                arn: "arn:record".parse().expect("valid"),
-                status: RecordStatus::RollbackSuccessful,
-                reason: None,
-                strategy: Strategy::Rolling,
-                stage: None,
-                rolled_back_to: Some(revision(to)),
-            }),
+            Told::Asked => Some(record(RecordStatus::RollbackRequested, None)),
+            Told::Record(to) => Some(record(RecordStatus::RollbackSuccessful, Some(revision(to)))),
         },
     }
 }

@@ -58,15 +58,16 @@ fn deployment_forward() {
 /// From every place in which a release may have left the service.
 #[test]
 fn deployment_back() {
-    let back = |ours: Option<u8>| {
+    let with = |ours: Option<u8>, fast: bool| {
         let target = Target::Restore {
             point: point(),
             ours: ours.map(deployment),
             our_revision: Some(revision(2)),
-            fast: false,
+            fast,
         };
         machine(target, 1)
     };
+    let back = |ours: Option<u8>| with(ours, false);
     let mut begin = Vec::new();
     for (others, failures) in [(1, 0), (0, 1)] {
         let world = || EcsWorld::new(faults(0, 1), others, failures);
@@ -77,6 +78,10 @@ fn deployment_back() {
             (back(None), world().with_ours(Far::Going)),
             (back(None), world().with_late()),
             (back(None), world()),
+            // Where the platform can turn ours back.
+            (with(Some(2), true), world().with_ours(Far::Going).with_records()),
+            (with(None, true), world().with_ours(Far::Going).with_records()),
+            (with(None, true), world().with_late().with_records()),
         ]);
     }
     let model = Single {

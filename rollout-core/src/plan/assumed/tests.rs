@@ -42,7 +42,7 @@ fn point() -> RestorePoint {
         images: BTreeMap::new(),
         deployment: "ecs-svc/1".parse().expect("valid"),
         desired: 3,
-        deployed_at: Some(at(0)),
+        since: Some(at(0)),
     }
 }
 
@@ -110,7 +110,7 @@ fn each_thing_that_moves_is_named_with_what_it_was_and_what_it_is() {
     let new = || RestorePoint {
         deployment: "ecs-svc/2".parse().expect("valid"),
         task_definition: "backend:42".parse().expect("valid"),
-        deployed_at: Some(at(60)),
+        since: Some(at(60)),
         ..point()
     };
     assert_eq!(

@@ -19,7 +19,7 @@ fn point() -> RestorePoint {
         images: crate::machine::world::images("old"),
         deployment: "ecs-svc/old".parse().unwrap(),
         desired: 3,
-        deployed_at: Some(at(90)),
+        since: Some(at(90)),
     }
 }
 
@@ -157,7 +157,7 @@ fn the_age_counts_from_the_deployment_and_not_from_the_capture() {
 #[test]
 fn an_age_that_nobody_knows_is_told_or_refuses() {
     let mut point = point();
-    point.deployed_at = None;
+    point.since = None;
     let of = |usable| RollbackPolicy {
         max_age: Some(Duration::from_secs(DAY)),
         ..policy(usable)

@@ -90,6 +90,63 @@ impl EcsWorld {
         }
     }
 
+    /// The ways in which a deployment may be turned back.
+    fn turn(&self, now: Timestamp, by: Deployer, assumes: &DeploymentId, out: &mut Vec<Reply<Self, Event>>) {
+        let lost = || Event::CallFailed(failure(ErrorKind::TimedOut, Applied::Maybe));
+        let fits = |primary: &&Dep| *assumes == deployment(primary.id) && primary.far == Far::Going;
+        if self.primary().filter(fits).is_none() {
+            let conflict = Event::CallFailed(failure(ErrorKind::Conflict, Applied::No));
+            out.push(Reply::fair("turn: conflict", self.clone(), conflict));
+            return;
+        }
+        let asked = |world: &Self| {
+            let mut asked = world.clone();
+            asked.service.deployments[0].told = Told::Asked;
+            asked.written |= by.bit();
+            asked.changed(now, world.service.clone());
+            asked
+        };
+        out.push(Reply::fair("turn: asked for", asked(self), Event::TurningBack));
+        for (label, turned) in asked(self).turned(now) {
+            out.push(Reply::fair(label, turned, Event::TurningBack));
+        }
+        if let Some(less) = self.spend() {
+            out.push(Reply::fault("turn: asked for, answer lost", asked(&less), lost()));
+            out.push(Reply::fault(
+                "turn: not asked for, answer lost",
+                less.clone(),
+                lost(),
+            ));
+            out.push(Reply::silent("turn: asked for, never answered", asked(&less)));
+        }
+    }
+
+    /// Once the platform begins to turn a deployment back that it was asked to: by a deployment of its own, or by the very one
+    /// that ran before.
+    fn turned(&self, now: Timestamp) -> Vec<(&'static str, Self)> {
+        let Some(primary) = self.primary().filter(|primary| primary.told == Told::Asked) else {
+            return Vec::new();
+        };
+        let to = self.before(primary);
+        let mut failed = self.clone();
+        failed.service.deployments[0].far = Far::Failed;
+        failed.service.deployments[0].told = Told::Record(to);
+        failed.platform = true;
+        let mut anew = failed.clone();
+        anew.write(now, to, By::Platform);
+        anew.changed(now, self.service.clone());
+        let mut all = vec![("the platform turns it back, anew", anew)];
+        let old = failed.service.deployments.get(1);
+        if old.is_some_and(|old| old.revision == to && old.far == Far::Done) {
+            let mut again = failed;
+            again.service.deployments.swap(0, 1);
+            again.service.stops = false;
+            again.changed(now, self.service.clone());
+            all.push(("the platform turns it back, as it was", again));
+        }
+        all
+    }
+
     /// A change as it is once its port has looked and found what it assumes: it will be made whatever comes in between.
     #[must_use]
     pub fn looked(&self, effect: &Effect) -> Option<Effect> {
@@ -142,11 +199,15 @@ impl EcsWorld {
             Effect::Restore { point, assumes } => {
                 self.update(now, by, number_of(&point.task_definition), assumes.as_ref(), out);
             }
-            // Nobody is fast in this world, so that nobody asks for it.
-            Effect::TurnBack { .. } => {
-                let refused = Event::CallFailed(failure(ErrorKind::Unsupported, Applied::No));
-                out.push(Reply::fair("turned back: unsupported", self.clone(), refused));
+            Effect::TurnBack { .. } if expired => {
+                let lost = Event::CallFailed(failure(ErrorKind::TimedOut, Applied::Maybe));
+                out.push(Reply::fair(
+                    "turn: past its deadline, not sent",
+                    self.clone(),
+                    lost,
+                ));
             }
+            Effect::TurnBack { assumes, .. } => self.turn(now, by, assumes, out),
             Effect::Observe { .. } => {
                 let seen = |service| Event::Observed(Box::new(self.seen(service, call.asked)));
                 out.push(Reply::fair("looked at", self.clone(), seen(&self.service)));
@@ -163,7 +224,9 @@ impl EcsWorld {
     /// After the deployment that is under way is done, if one is.
     #[must_use]
     pub fn completes(&self, now: Timestamp) -> Option<Self> {
-        let primary = self.primary().filter(|primary| primary.far == Far::Going)?;
+        // What is to be turned back does not complete.
+        let on_its_way = |primary: &&Dep| primary.far == Far::Going && primary.told != Told::Asked;
+        let primary = self.primary().filter(on_its_way)?;
         let mut done = self.clone();
         done.service.deployments[0].far = Far::Done;
         done.service
@@ -202,6 +265,9 @@ impl EcsWorld {
             if let Some(failures) = self.failures.checked_sub(1) {
                 self.fails(now, failures, primary, out);
             }
+        }
+        for (label, turned) in self.turned(now) {
+            out.push(Reply::silent(label, turned));
         }
         if let Some(late) = &self.late {
             let mut landed = self.clone();

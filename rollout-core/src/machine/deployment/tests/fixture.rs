@@ -86,7 +86,7 @@ pub(in crate::machine::deployment) fn point() -> RestorePoint {
         images: images(OLD_REVISION),
         deployment: id(OLD),
         desired: 3,
-        deployed_at: Some(at(0)),
+        since: Some(at(0)),
     }
 }
 

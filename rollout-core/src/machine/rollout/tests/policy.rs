@@ -141,7 +141,7 @@ fn what_is_too_old_refuses_the_release_before_the_first_change() {
         let service: ServiceName = "backend".parse().expect("valid");
         let mut captured = run.world.capture(&service, run.now);
         if let Captured::Point(point) = &mut captured {
-            point.deployed_at = Some(Timestamp::from_millis(run.now.as_millis() - age * 1_000));
+            point.since = Some(Timestamp::from_millis(run.now.as_millis() - age * 1_000));
         }
         run.give(Event::Captured { service, captured });
         match run.walk.machine.outcome() {
