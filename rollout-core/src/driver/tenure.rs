@@ -281,7 +281,11 @@ impl Inner {
         let mut shared = self.lock();
         let given = shared.machine.handle(now, event);
         match given {
-            Ok(mut effects) => shared.todo = effects.pop().or_else(|| shared.todo.take()),
+            Ok(mut effects) => {
+                if let Some(effect) = effects.pop() {
+                    shared.todo = Some(effect);
+                }
+            }
             Err(rejected) => {
                 shared.halted = Some(rejected.clone());
                 return Err(rejected);
