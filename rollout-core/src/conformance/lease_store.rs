@@ -165,7 +165,7 @@ async fn two_scopes_do_not_mix<F: LeaseStoreFixture>(fixture: &F) -> Result<(), 
             group: group.parse().map_err(Stop::fixture)?,
         })
     };
-    // Names that run together where they are joined without care, or where case is lost.
+    // Names that run together where they are joined without care.
     let scopes = [
         parse("a-b", "c")?,
         parse("a", "b-c")?,

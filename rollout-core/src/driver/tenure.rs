@@ -25,7 +25,7 @@ mod tests;
 #[non_exhaustive]
 pub enum LeaseError {
     /// Another holds it.
-    #[error("{by}; it was waited for for {}: ask them, or wait longer", human(*.waited))]
+    #[error("{by}; waited {}: ask them, or wait longer", human(*.waited))]
     Held {
         /// What is there.
         by: Box<LeaseRecord>,
@@ -70,6 +70,36 @@ fn holder(scope: &Scope, by: Option<&LeaseRecord>) -> String {
 /// A lease that is held, for as long as somebody polls [`while_held`](Self::while_held). Clones share it.
 ///
 /// Dropping it gives nothing back: the lease then runs out. Use [`release`](Self::release).
+///
+/// ```
+/// # use std::{error::Error, sync::Arc, time::Duration};
+/// # use rollout_core::driver::{Driver, PortPerformer, Tenure};
+/// # use rollout_core::journal::Journal;
+/// # use rollout_core::lease::LeaseStore;
+/// # use rollout_core::machine::lease::{Claim, Policy};
+/// # use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
+/// # use rollout_core::observer::Silent;
+/// # use rollout_core::port::Clock;
+/// # async fn release(
+/// #     machine: &mut Rollout, performer: PortPerformer, journal: &dyn Journal<Event, Effect>, claim: Claim,
+/// #     store: Arc<dyn LeaseStore>, clock: Arc<dyn Clock>,
+/// # ) -> Result<Outcome, Box<dyn Error>> {
+/// let mut told = |holder: &_| eprintln!("waiting: {holder}");
+/// let tenure = Tenure::acquire(claim, Policy::default(), store, clock.clone(), &mut told).await?;
+/// let performer = performer.under(tenure.generation());
+/// let fence = tenure.fence(&performer, Duration::from_secs(20));
+/// let driver = Driver {
+///     run: machine.plan().run.clone(),
+///     performer: &fence,
+///     journal,
+///     clock: &*clock,
+///     observer: &Silent,
+/// };
+/// let outcome = tenure.while_held(driver.run(machine, futures_util::stream::pending())).await??;
+/// tenure.release().await?;
+/// # Ok(outcome)
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Tenure(Arc<Inner>);
 

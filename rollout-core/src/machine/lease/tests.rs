@@ -457,6 +457,28 @@ fn a_late_answer_counts_for_nothing() {
     assert_eq!(scene.held().until(), at(15 + 55));
 }
 
+/// A write lands when it has long been given up, and answers while its successor is under way.
+#[test]
+fn an_answer_to_an_older_write_is_not_the_newer_ones() {
+    let mut scene = holding("a");
+    let first = scene.give(15, Event::Elapsed).expect("a beat");
+    scene.give(25, Event::Elapsed);
+    let look = scene.give(25, Event::Elapsed).expect("a look");
+    let seen = scene.store.run(&look);
+    let second = scene.give(26, seen).expect("a write");
+    let late = scene.store.run(&first);
+    let before = scene.held().clone();
+    assert_eq!(scene.give(27, late), None);
+    assert_eq!(scene.held(), &before);
+    let conflict = scene.store.run(&second);
+    assert_eq!(scene.give(28, conflict), None);
+    let due = scene.due();
+    let look = scene.give(due, Event::Elapsed).expect("a look");
+    let seen = scene.store.run(&look);
+    scene.give(due, seen);
+    assert!(scene.held().until() >= at(15 + 55), "{:?}", scene.held());
+}
+
 #[test]
 fn a_store_that_refuses_for_good_or_again_and_again_ends_it() {
     let mut scene = Scene::new(lease("a"));
