@@ -257,6 +257,8 @@ pub(super) fn is_platforms_own(
 ) -> bool {
     match ours {
         Some(ours) => match &ours.record {
+            // It was asked to and has not begun: whatever is PRIMARY now, the platform has not put it there.
+            Some(record) if record.status == RecordStatus::RollbackRequested => false,
             Some(record) if went_back(record) => record
                 .rolled_back_to
                 .as_ref()

@@ -194,6 +194,20 @@ fn another_deployer_is_yielded_to_while_it_turns() {
 }
 
 #[test]
+fn another_deployer_is_yielded_to_although_ours_was_to_be_turned_back() {
+    let mut walk = asked();
+    walk.give(at(102), Event::TurningBack).unwrap();
+    let mut foreign = steady(at(140), OTHER, OTHER_REVISION, at(130));
+    let mut ours = going(at(140), RecordStatus::RollbackRequested)
+        .deployments
+        .remove(0);
+    ours.role = DeploymentRole::Active;
+    foreign.deployments.push(ours);
+    assert_eq!(walk.give(at(140), observed(&foreign)).unwrap(), []);
+    assert!(matches!(walk.machine.outcome(), Some(Outcome::Superseded { .. })));
+}
+
+#[test]
 fn a_look_from_before_our_change_is_not_taken_for_the_way_back() {
     let mut walk = asked();
     walk.give(at(102), Event::TurningBack).unwrap();
