@@ -9,6 +9,7 @@ use rollout_core::id::{Generation, StepId};
 use rollout_core::journal::FileJournal;
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::unwind::{Spec, Undo, Unwind};
+use rollout_core::pace::Priority;
 use rollout_core::plan::rollback::{Proof, RollbackPolicy, already_back};
 use rollout_core::port::{Clock, Ports};
 
@@ -188,6 +189,7 @@ async fn usable(
             attempt: 1,
             generation: Generation(1),
             deadline: clock.now().after(CALL),
+            priority: Priority::Look,
         };
         if let Err(old) = policy.age(point, clock.now()) {
             super::say(global, &format!("note: {}", old.text));
