@@ -50,16 +50,21 @@ fn faults<'a>(
     faults
         .filter(|failure| failure.reason() != Some("MISSING"))
         .map(|failure| {
-            let arn = failure.arn().unwrap_or_default();
-            let of = asked.iter().find(|name| {
-                arn == name.as_str() || (!name.contains('/') && arn.rsplit('/').next() == Some(name.as_str()))
-            });
+            let of = asked_as(asked, failure.arn().unwrap_or_default());
             of.map(|name| (name, failure)).ok_or_else(|| {
                 let subject = failure.arn().unwrap_or("an item");
                 failed(operation, subject, failure.reason(), failure.detail())
             })
         })
         .collect()
+}
+
+/// What was asked for under a name or an id, of which the answer tells the ARN.
+fn asked_as<'a>(asked: &'a [String], arn: &str) -> Option<&'a String> {
+    let last = arn.rsplit('/').next();
+    asked
+        .iter()
+        .find(|name| arn == name.as_str() || last == Some(name.as_str()))
 }
 
 pub(super) async fn describe_services(
@@ -87,13 +92,15 @@ pub(super) async fn describe_services(
         found.insert(name.clone(), described);
     }
     for service in answer.services.unwrap_or_default() {
-        // Where one was asked for, it is that one: emulators that leave the name out are not ours to refuse.
-        let name = match (names.as_slice(), service.service_name()) {
-            ([only], _) => only.clone(),
-            (_, Some(name)) => name.to_owned(),
-            (_, None) => continue,
+        // Where one was asked for, it is that one, whatever it says of itself.
+        let name = match names.as_slice() {
+            [only] => Some(only),
+            _ => asked_as(&names, service.service_name().unwrap_or_default()),
         };
-        found.insert(name, Described::There(Arc::new(service)));
+        let Some(name) = name else {
+            continue;
+        };
+        found.insert(name.clone(), Described::There(Arc::new(service)));
     }
     Ok(found)
 }
@@ -119,12 +126,10 @@ pub(super) async fn describe_tasks(
         found.insert(arn.clone(), described);
     }
     for task in answer.tasks.unwrap_or_default() {
-        let arn = match (arns.as_slice(), task.task_arn()) {
-            ([only], _) => only.clone(),
-            (_, Some(arn)) => arn.to_owned(),
-            (_, None) => continue,
+        let Some(arn) = asked_as(&arns, task.task_arn().unwrap_or_default()) else {
+            continue;
         };
-        found.insert(arn, DescribedTask::There(Arc::new(task)));
+        found.insert(arn.clone(), DescribedTask::There(Arc::new(task)));
     }
     Ok(found)
 }
