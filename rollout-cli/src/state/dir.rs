@@ -1,32 +1,37 @@
-//! Where runs keep what must outlive the process: one directory a run.
+//! The state in a directory of this machine: one directory a run, one file an environment that was taken back.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
-use rollout_core::id::RunId;
-use rollout_core::time::Timestamp;
+use async_trait::async_trait;
+use rollout_core::error::Error;
+use rollout_core::id::{EnvironmentName, RunId};
+use rollout_core::journal::{FileJournal, JournalError, Reopened};
+use rollout_core::lease::{DirLeaseStore, LeaseStore, Scope, Stored, Version};
+use serde::de::DeserializeOwned;
+
+use super::Part;
+use super::files;
+use crate::hold::TakenBack;
+use crate::wall;
 
 /// The state directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Runs {
+pub(crate) struct Dir {
     dir: PathBuf,
 }
 
-/// One run's directory.
-#[derive(Clone, Debug)]
-pub(crate) struct RunDir {
-    pub(crate) run: RunId,
-    dir: PathBuf,
-}
-
-impl Runs {
+impl Dir {
     pub(crate) fn new(dir: &Path) -> Self {
         Self {
             dir: dir.to_path_buf(),
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.dir
     }
 
     /// Where the simulated cloud is kept.
@@ -45,13 +50,17 @@ impl Runs {
         Ok(())
     }
 
-    /// Makes the directory of a new run and remembers it as the last one.
-    ///
-    /// # Errors
-    /// When the run was begun before, or the directory cannot be made.
-    pub(crate) fn create(&self, run: &RunId) -> anyhow::Result<RunDir> {
+    pub(super) fn leases(&self) -> DirLeaseStore {
+        DirLeaseStore::new(self.dir.join("leases"))
+    }
+
+    pub(super) fn reaping(&self) -> Reaping {
+        Reaping(self.leases())
+    }
+
+    pub(super) fn create(&self, run: &RunId) -> anyhow::Result<()> {
         self.prepare()?;
-        let dir = self.dir.join("runs").join(run.as_str());
+        let dir = self.of(run);
         fs::create_dir_all(self.dir.join("runs")).context("cannot make the directory of runs")?;
         match fs::create_dir(&dir) {
             Ok(()) => {}
@@ -60,65 +69,16 @@ impl Runs {
             }
             Err(error) => return Err(error).with_context(|| format!("cannot make {}", dir.display())),
         }
-        fs::write(self.last_file(), run.as_str()).context("cannot note the last run")?;
-        Ok(RunDir {
-            run: run.clone(),
-            dir,
-        })
+        fs::write(self.last_file(), run.as_str()).context("cannot note the last run")
     }
 
-    /// A run that was begun before: the named one, or the last.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub(crate) fn find(&self, run: Option<&str>) -> anyhow::Result<RunDir> {
-        let name = match run {
-            Some(run) => run.to_owned(),
-            None => match fs::read_to_string(self.last_file()) {
-                Ok(name) => name.trim().to_owned(),
-                Err(_) => bail!(
-                    "there is no run in {} yet: `rollout run` begins one",
-                    self.dir.display()
-                ),
-            },
-        };
-        let run = RunId::new(name)?;
-        let dir = self.dir.join("runs").join(run.as_str());
-        if !dir.is_dir() {
-            let all = self.names();
-            let known = crate::config::diagnostic::suggest(run.as_str(), all.iter().map(String::as_str));
-            bail!(
-                "there is no run {run} in {}; {}",
-                self.dir.display(),
-                known.unwrap_or_default()
-            );
-        }
-        Ok(RunDir { run, dir })
+    /// The run that was begun last.
+    pub(super) fn last(&self) -> Option<String> {
+        let name = fs::read_to_string(self.last_file()).ok()?;
+        Some(name.trim().to_owned())
     }
 
-    /// A name for a new run: the moment and the release.
-    ///
-    /// # Errors
-    /// When they do not make a run id.
-    pub(crate) fn fresh_name(&self, release: &str) -> anyhow::Result<RunId> {
-        let stamp: String = now()
-            .to_string()
-            .chars()
-            .take(19)
-            .filter(|c| !matches!(c, '-' | ':'))
-            .collect();
-        let base = format!("{}-{release}", stamp.replace('T', "-"));
-        let base: String = base.chars().take(60).collect();
-        let taken = |name: &str| self.dir.join("runs").join(name).exists();
-        let numbered = (2..100).map(|n| format!("{base}-{n}"));
-        let free = std::iter::once(base.clone())
-            .chain(numbered)
-            .find(|name| !taken(name));
-        Ok(RunId::new(free.unwrap_or(base))?)
-    }
-
-    /// Every run, by name.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.join("runs")).into_iter().flatten();
         let mut names: Vec<String> = entries
             .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
@@ -130,111 +90,226 @@ impl Runs {
     fn last_file(&self) -> PathBuf {
         self.dir.join("last")
     }
-}
 
-impl RunDir {
-    /// The journal of the run itself.
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.dir.join("journal.jsonl")
+    fn of(&self, run: &RunId) -> PathBuf {
+        self.dir.join("runs").join(run.as_str())
     }
 
-    /// The journals of the rollbacks asked for by hand, first to last.
-    pub(crate) fn rollbacks(&self) -> Vec<PathBuf> {
-        (1..)
-            .map(|n| self.rollback(n))
-            .take_while(|path| path.exists())
-            .collect()
+    pub(super) fn journal(&self, run: &RunId, part: Part) -> PathBuf {
+        self.of(run).join(format!("{}.jsonl", part.name()))
     }
 
-    /// The journal that was begun last.
-    pub(crate) fn latest(&self) -> PathBuf {
-        self.rollbacks().pop().unwrap_or_else(|| self.journal())
+    /// How many rollbacks by hand were begun.
+    pub(super) fn rollbacks(&self, run: &RunId) -> u32 {
+        let missing = (1..).find(|n| !self.journal(run, Part::Rollback(*n)).exists());
+        missing.map_or(0, |n| n - 1)
     }
 
-    /// A journal for one more rollback.
-    pub(crate) fn next_rollback(&self) -> PathBuf {
-        self.rollback(self.rollbacks().len() + 1)
+    pub(super) fn text(&self, run: &RunId, part: Part) -> anyhow::Result<Vec<u8>> {
+        let path = self.journal(run, part);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    fn rollback(&self, n: usize) -> PathBuf {
-        self.dir.join(format!("rollback-{n}.jsonl"))
+    pub(super) fn begin(&self, run: &RunId, part: Part) -> Result<FileJournal, JournalError> {
+        FileJournal::create(self.journal(run, part))
+    }
+
+    pub(super) fn reopen<E, F>(&self, run: &RunId, part: Part) -> Result<Reopened<E, F>, JournalError>
+    where
+        E: DeserializeOwned,
+        F: DeserializeOwned,
+    {
+        FileJournal::reopen(self.journal(run, part))
+    }
+
+    pub(super) fn is_held(&self, run: &RunId, part: Part) -> Result<bool, JournalError> {
+        FileJournal::is_held(&self.journal(run, part))
     }
 
     /// The request of another process to stop.
-    fn abort_file(&self) -> PathBuf {
-        self.dir.join("abort")
+    fn abort_file(&self, run: &RunId) -> PathBuf {
+        self.of(run).join("abort")
     }
 
-    /// Asks the process that drives this run to stop.
-    pub(crate) fn request_abort(&self) -> anyhow::Result<()> {
-        fs::write(self.abort_file(), "").context("cannot write the request")
+    pub(super) fn request_abort(&self, run: &RunId, by: &str) -> anyhow::Result<()> {
+        files::replace(&self.abort_file(run), by.as_bytes()).context("cannot write the request")
     }
 
-    /// Takes the request, if there is one.
-    pub(crate) fn take_abort(&self) -> bool {
-        fs::remove_file(self.abort_file()).is_ok()
+    /// Takes the request, if there is one: who asks.
+    pub(super) fn take_abort(&self, run: &RunId) -> Option<String> {
+        let file = self.abort_file(run);
+        let by = fs::read_to_string(&file).ok()?;
+        fs::remove_file(file).ok()?;
+        Some(by)
+    }
+
+    fn holds(&self) -> PathBuf {
+        self.dir.join("holds")
+    }
+
+    fn hold(&self, environment: &EnvironmentName) -> PathBuf {
+        self.holds().join(format!("{environment}.json"))
+    }
+
+    pub(super) fn taken_back(&self, environment: &EnvironmentName) -> anyhow::Result<Option<TakenBack>> {
+        read_hold(&self.hold(environment))
+    }
+
+    pub(super) fn all_taken_back(&self) -> anyhow::Result<Vec<TakenBack>> {
+        let dir = self.holds();
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).with_context(|| format!("cannot list {}", dir.display())),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            files.push(entry?.path());
+        }
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+        files.sort();
+        let mut all = Vec::new();
+        for file in files {
+            all.extend(read_hold(&file)?);
+        }
+        Ok(all)
+    }
+
+    pub(super) fn take_back(&self, taken: &TakenBack) -> anyhow::Result<()> {
+        let file = self.hold(&taken.environment);
+        let wanted = || format!("cannot write {}", file.display());
+        fs::create_dir_all(self.holds()).with_context(wanted)?;
+        files::replace(&file, &serde_json::to_vec_pretty(taken)?).with_context(wanted)
+    }
+
+    pub(super) fn forget(&self, environment: &EnvironmentName) -> anyhow::Result<()> {
+        let file = self.hold(environment);
+        match fs::remove_file(&file) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("cannot remove {}", file.display())),
+        }
     }
 }
 
-/// The wall clock.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+/// The leases of a directory: that of a process which is gone is free at the first look.
+#[derive(Debug)]
+pub(super) struct Reaping(DirLeaseStore);
+
+#[async_trait]
+impl LeaseStore for Reaping {
+    async fn read(&self, scope: &Scope) -> Result<Option<Stored>, Error> {
+        self.0.reap(scope, wall::now())?;
+        self.0.read(scope).await
+    }
+
+    async fn put(&self, scope: &Scope, value: &[u8], expected: Option<&Version>) -> Result<Version, Error> {
+        self.0.put(scope, value, expected).await
+    }
+}
+
+fn read_hold(file: &Path) -> anyhow::Result<Option<TakenBack>> {
+    match fs::read(file) {
+        Ok(text) => TakenBack::of(&text, &file.display().to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn run(name: &str) -> RunId {
+        RunId::new(name).expect("valid")
+    }
+
     #[test]
-    fn a_run_is_begun_once_and_found_again() {
+    fn a_run_is_begun_once() {
         let dir = tempfile::tempdir().expect("a directory");
-        let runs = Runs::new(&dir.path().join("state"));
-        let error = runs.find(None).expect_err("there is none");
-        assert!(error.to_string().contains("rollout run"), "{error}");
-        let run = RunId::new("r-1").expect("valid");
-        let made = runs.create(&run).expect("new");
-        assert!(runs.create(&run).is_err());
-        assert_eq!(runs.find(None).expect("the last").journal(), made.journal());
-        let error = runs.find(Some("r-2")).expect_err("there is none");
-        assert!(error.to_string().contains("did you mean `r-1`?"), "{error}");
+        let state = Dir::new(&dir.path().join("state"));
+        assert_eq!(state.last(), None);
+        state.create(&run("r-1")).expect("new");
+        let error = state.create(&run("r-1")).expect_err("it is there");
+        assert!(error.to_string().contains("rollout status r-1"), "{error}");
+        assert_eq!(state.last().as_deref(), Some("r-1"));
+        assert_eq!(state.names(), ["r-1"]);
         assert!(dir.path().join("state/.gitignore").exists());
     }
 
     #[test]
     fn an_abort_request_is_taken_once() {
         let dir = tempfile::tempdir().expect("a directory");
-        let made = Runs::new(dir.path())
-            .create(&RunId::new("r-1").expect("valid"))
-            .expect("new");
-        assert!(!made.take_abort());
-        made.request_abort().expect("writable");
-        assert!(made.take_abort());
-        assert!(!made.take_abort());
+        let state = Dir::new(dir.path());
+        let run = run("r-1");
+        state.create(&run).expect("new");
+        assert_eq!(state.take_abort(&run), None);
+        state.request_abort(&run, "alice").expect("writable");
+        assert_eq!(state.take_abort(&run).as_deref(), Some("alice"));
+        assert_eq!(state.take_abort(&run), None);
     }
 
     #[test]
-    fn fresh_names_do_not_collide() {
+    fn rollbacks_are_counted() {
         let dir = tempfile::tempdir().expect("a directory");
-        let runs = Runs::new(dir.path());
-        let one = runs.fresh_name("2.4.0").expect("a valid id");
-        runs.create(&one).expect("new");
-        let two = runs.fresh_name("2.4.0").expect("a valid id");
-        assert_ne!(one, two);
-        assert!(one.as_str().ends_with("-2.4.0"), "{one}");
+        let state = Dir::new(dir.path());
+        let run = run("r-1");
+        state.create(&run).expect("new");
+        assert_eq!(state.rollbacks(&run), 0);
+        for n in [1, 2] {
+            fs::write(state.journal(&run, Part::Rollback(n)), "").expect("writable");
+            assert_eq!(state.rollbacks(&run), n);
+        }
     }
 
     #[test]
-    fn rollbacks_are_numbered() {
+    fn what_was_taken_back_is_found_again_and_nothing_else_is_there() {
         let dir = tempfile::tempdir().expect("a directory");
-        let made = Runs::new(dir.path())
-            .create(&RunId::new("r-1").expect("valid"))
-            .expect("new");
-        let first = made.next_rollback();
-        fs::write(&first, "").expect("writable");
-        assert_ne!(made.next_rollback(), first);
-        assert_eq!(made.rollbacks(), [first]);
+        let state = Dir::new(dir.path());
+        let taken = crate::hold::tests::taken;
+        assert_eq!(state.all_taken_back().expect("readable"), []);
+        state.take_back(&taken("production")).expect("writable");
+        state.take_back(&taken("eu")).expect("writable");
+        let production = "production".parse().expect("a name");
+        assert_eq!(
+            state.taken_back(&production).expect("readable"),
+            Some(taken("production"))
+        );
+        assert_eq!(
+            state
+                .taken_back(&"staging".parse().expect("a name"))
+                .expect("readable"),
+            None
+        );
+        let names: Vec<String> = state
+            .all_taken_back()
+            .expect("readable")
+            .iter()
+            .map(|t| t.environment.to_string())
+            .collect();
+        assert_eq!(names, ["eu", "production"]);
+        let files = fs::read_dir(dir.path().join("holds")).expect("readable").count();
+        assert_eq!(files, 2, "a draft was left");
+        state.forget(&production).expect("there");
+        state.forget(&production).expect("said twice is harmless");
+        assert_eq!(state.taken_back(&production).expect("readable"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_passes_nobody() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = Dir::new(dir.path());
+        state
+            .take_back(&crate::hold::tests::taken("production"))
+            .expect("writable");
+        fs::write(dir.path().join("holds/production.json"), "{").expect("writable");
+        let error = state
+            .taken_back(&"production".parse().expect("a name"))
+            .expect_err("damaged");
+        assert!(
+            format!("{error:#}").contains("holds/production.json"),
+            "{error:#}"
+        );
+        assert!(state.all_taken_back().is_err());
     }
 }
