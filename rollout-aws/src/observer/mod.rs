@@ -42,8 +42,11 @@ use std::sync::Arc;
 
 use rollout_core::context::OpContext;
 use rollout_core::error::{Error, ErrorKind};
-use rollout_core::pace::{Limit, Pace, Priority, Spent, documented};
+#[cfg(any(feature = "cloudwatch", feature = "ecs"))]
+use rollout_core::pace::Priority;
+use rollout_core::pace::{Limit, Pace, Spent, documented};
 use rollout_core::port::Clock;
+#[cfg(any(feature = "cloudwatch", feature = "ecs"))]
 use rollout_core::time::Timestamp;
 
 #[cfg(any(feature = "cloudwatch", feature = "ecs"))]

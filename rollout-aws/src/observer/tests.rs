@@ -7,7 +7,7 @@ use futures_util::{FutureExt as _, join};
 use rollout_core::error::{Applied, Retry};
 use rollout_core::id::ServiceName;
 use rollout_core::port::Environment as _;
-use rollout_core::service::ServiceStatus;
+use rollout_core::service::{ServiceChange, ServiceStatus};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -334,4 +334,53 @@ async fn a_call_that_cannot_be_made_in_time_is_not_made() {
     );
     assert!(late.context.contains("have the quota raised"), "{late}");
     assert_eq!(aws.bodies("StopTask").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_guarded_by_looks_that_were_made_after_its_turn_came() {
+    let begun = Instant::now();
+    let said: Arc<Mutex<Vec<(Duration, String)>>> = Arc::default();
+    let heard = Arc::clone(&said);
+    let aws = Aws::new(move |operation, body| {
+        heard
+            .lock()
+            .expect("no panic")
+            .push((begun.elapsed(), operation.to_owned()));
+        match operation {
+            "DescribeServices" => {
+                let mut found = service(&body["services"][0]);
+                found["deployments"] = json!([{
+                    "id": "ecs-svc/1", "status": "PRIMARY", "taskDefinition": "arn:aws:ecs:eu-central-1:1:task-definition/a:1",
+                    "desiredCount": 1, "runningCount": 1, "pendingCount": 0, "rolloutState": "COMPLETED",
+                    "createdAt": 1_763_683_200, "updatedAt": 1_763_683_200,
+                }]);
+                ok(json!({ "services": [found], "failures": [] }))
+            }
+            // What becomes of it does not matter here.
+            _ => error(400, "InvalidParameterException"),
+        }
+    });
+    let limit = Limit::new("ecs", &["UpdateService"], 1, 1);
+    let clock: Arc<dyn Clock> = Arc::new(Virtual(begun));
+    let observer = Arc::new(SharedObserver::with_limits(clock, vec![limit], 7).gathering(Duration::ZERO));
+    let environment = environment(&aws, &observer);
+    let update = async |n: usize| {
+        let change = ServiceChange {
+            service: format!("s{n}").parse().expect("a name"),
+            task_definition: "arn:aws:ecs:eu-central-1:1:task-definition/a:2"
+                .parse()
+                .expect("an ARN"),
+            assumes: Some("ecs-svc/1".parse().expect("an id")),
+        };
+        let ended = environment.update_service(&of_run(n), &change).await;
+        assert_eq!(ended.expect_err("it is refused").kind, ErrorKind::InvalidRequest);
+    };
+    join!(update(1), update(2));
+    let said = said.lock().expect("no panic");
+    let at = |wanted: &str| -> Vec<u64> {
+        let of = said.iter().filter(|(_, operation)| operation == wanted);
+        of.map(|(at, _)| at.as_secs()).collect()
+    };
+    assert_eq!(at("DescribeServices"), [0, 1]);
+    assert_eq!(at("UpdateService"), [0, 1]);
 }

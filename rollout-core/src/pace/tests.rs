@@ -75,6 +75,22 @@ fn buckets_that_share_calls_share_the_wait() {
 }
 
 #[test]
+fn a_way_back_goes_first_among_calls_of_other_kinds_too() {
+    let mut pacer = pacer(&[
+        Limit::new("elb", &[], 5, 4),
+        Limit::new("elb", &["Modify*"], 20, 4),
+    ]);
+    let looks: Vec<_> = (0..6)
+        .map(|_| pacer.ask("elb", "DescribeRules", Priority::Look))
+        .collect();
+    assert_eq!(pacer.grant(at(0)), looks[..4]);
+    // It asks last, and takes from the bucket that the looks wait for.
+    let back = pacer.ask("elb", "ModifyRule", Priority::Back);
+    assert_eq!(pacer.grant(at(250)), [back]);
+    assert_eq!(pacer.grant(at(750)), looks[4..]);
+}
+
+#[test]
 fn what_is_not_limited_goes_at_once_and_what_was_given_up_does_not() {
     let mut pacer = pacer(&[Limit::new("ecs", &["UpdateService"], 2, 1)]);
     let free: Vec<_> = (0..50)
