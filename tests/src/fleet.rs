@@ -1,8 +1,8 @@
 //! Many rollouts at once in one account and region: whole machines, drivers and AWS adapters, through the real SDK, on the
 //! simulated cloud with the token buckets that AWS documents, on virtual time.
 //!
-//! Every rollout promotes an image, registers a revision, deploys it, watches an alarm and confirms. Journals are counted and
-//! thrown away: what a rollout holds in memory is then its own.
+//! Every rollout finds its image in both registries, registers a revision, deploys it, watches an alarm and confirms. Journals are
+//! counted and thrown away: what a rollout holds in memory is then its own.
 
 mod scene;
 

@@ -59,12 +59,10 @@ fn faults<'a>(
         .collect()
 }
 
-/// What was asked for under a name or an id, of which the answer tells the ARN.
+/// What was asked for, under its ARN, its name or its id: the last part of an ARN, which no other of one cluster has.
 fn asked_as<'a>(asked: &'a [String], arn: &str) -> Option<&'a String> {
     let last = arn.rsplit('/').next();
-    asked
-        .iter()
-        .find(|name| arn == name.as_str() || last == Some(name.as_str()))
+    asked.iter().find(|name| name.rsplit('/').next() == last)
 }
 
 pub(super) async fn describe_services(
