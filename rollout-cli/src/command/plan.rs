@@ -187,6 +187,7 @@ impl Found {
             | Event::Gate { .. }
             | Event::Cutover { .. }
             | Event::Unwind(_)
+            | Event::Hinted(_)
             | Event::Elapsed
             | Event::Abort => {}
         }
