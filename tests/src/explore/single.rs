@@ -386,11 +386,15 @@ impl<M: Subject, W: World<M>> Model for Single<M, W> {
             });
         }
         if let Some(hint) = self.hint {
-            out.push(Move {
-                label: "hint",
-                fair: false,
-                to: self.give(node, node.world.clone(), &node.calls, hint(), true),
-            });
+            let to = self.give(node, node.world.clone(), &node.calls, hint(), true);
+            // One that changes nothing is no way round in circles.
+            if to.as_ref().map_or(true, |to| self.key(to) != self.key(node)) {
+                out.push(Move {
+                    label: "hint",
+                    fair: false,
+                    to,
+                });
+            }
         }
         if let Some(pause) = self.pause.filter(|_| !node.paused) {
             let mut next = self.later(node, pause);
