@@ -382,10 +382,8 @@ fn check_services(draft: &Draft, errors: &mut Vec<String>) {
                 "service {name}: `after` names {before}, which is not part of the release"
             ));
         }
-        if service.deployment.poll_every.is_zero() || service.deployment.give_up.is_zero() {
-            errors.push(format!(
-                "service {name}: poll interval and deadline must be longer than zero"
-            ));
+        if let Some(why) = service.deployment.unsound() {
+            errors.push(format!("service {name}: {why}"));
         }
     }
     // What has all its predecessors done can begin; when nothing more can and something is left, it is a circle.

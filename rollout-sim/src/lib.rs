@@ -90,6 +90,11 @@ mod ecs;
 mod elb;
 #[cfg(feature = "endpoint")]
 pub mod endpoint;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "queues are read through the endpoint")
+)]
+mod event;
 mod faults;
 mod http;
 mod incident;
@@ -137,6 +142,7 @@ pub use ecr::Finding;
 pub use ecs::breaker::{Breaker, Threshold};
 pub use ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Strategy};
 pub use ecs::{Launch, Timing};
+pub use event::Delivery;
 pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};
 pub use incident::{Incident, When};
 pub use quota::{Limit, Quotas};

@@ -36,6 +36,7 @@ const SERVICES: [(&str, &[&str]); 11] = [
     ("probe", &[]),
     ("route53", &["route53"]),
     ("secretsmanager", &["secretsmanager"]),
+    ("sqs", &["sqs"]),
     ("sts", &["sts"]),
 ];
 /// Features that are sets of the others.
