@@ -6,6 +6,7 @@
 mod cargo;
 mod docs;
 mod emulator;
+mod fleet;
 mod licences;
 mod mutants;
 mod spdx;
@@ -34,6 +35,8 @@ enum Task {
     /// Local AWS emulators: start, stop, status, test. See docs/emulators.md.
     #[command(subcommand)]
     Emulator(emulator::Command),
+    /// Runs many rollouts at once on the simulated AWS and writes the table of docs/benchmarks.md.
+    Fleet(fleet::FleetArgs),
     /// Checks licences, bans, duplicates and sources of every dependency against deny.toml.
     Licences,
     /// Puts bugs in and sees that tests catch them. See docs/verification.md.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let end = match task {
         Task::Docs => docs::run(),
         Task::Emulator(command) => emulator::run(command),
+        Task::Fleet(args) => fleet::run(&args),
         Task::Licences => licences::run(),
         Task::Mutants(which) => mutants::run(&which),
         Task::Storefront(args) => storefront::run(&args),

@@ -7,6 +7,7 @@ use rollout_core::evidence::Reason;
 use rollout_core::id::Generation;
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::unwind::{Spec, Undo, Unwind};
+use rollout_core::pace::Priority;
 use rollout_core::plan::rollback::{Proof, RollbackPolicy, already_back};
 use rollout_core::port::{Clock, Ports};
 
@@ -177,6 +178,7 @@ async fn usable(
             attempt: 1,
             generation: Generation(1),
             deadline: clock.now().after(CALL),
+            priority: Priority::Look,
         };
         if let Err(old) = policy.age(point, clock.now()) {
             super::say(global, &format!("note: {}", old.text));
