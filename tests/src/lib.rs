@@ -36,7 +36,7 @@ pub mod emulator;
 pub mod differ;
 
 #[cfg(feature = "endpoint")]
-pub mod fleet;
+pub mod many;
 
 #[cfg(feature = "endpoint")]
 pub mod wired;

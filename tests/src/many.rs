@@ -44,22 +44,22 @@ use self::scene::{CLUSTER, REGION, SOURCE_ACCOUNT, TARGET_ACCOUNT, alarm, cluste
 pub use self::scene::{patience, world};
 use crate::wired::on_virtual_time;
 
-/// The adapters of the fleet: one environment for each cluster, one of everything else.
-pub struct Fleet {
+/// The adapters of the crowd: one environment for each cluster, one of everything else.
+pub struct Crowd {
     wire: InProcess,
     observer: Option<Arc<SharedObserver>>,
     clusters: Vec<Ports>,
 }
 
-impl core::fmt::Debug for Fleet {
+impl core::fmt::Debug for Crowd {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Fleet")
+        f.debug_struct("Crowd")
             .field("clusters", &self.clusters.len())
             .finish_non_exhaustive()
     }
 }
 
-impl Fleet {
+impl Crowd {
     /// On a world of [`world`]. `shared`: with an observer for each account. Call it on a runtime whose time is paused.
     ///
     /// # Panics
@@ -270,7 +270,7 @@ pub struct Report {
     pub resident: u64,
     /// What one driver's future takes, in bytes, without what is behind pointers.
     pub future: usize,
-    /// A machine of the fleet as it is stored, in bytes.
+    /// A machine of the crowd as it is stored, in bytes.
     pub stored: usize,
     /// What waited for a bucket. Not stored.
     #[serde(skip)]
@@ -320,7 +320,7 @@ fn usage() -> (u64, Duration) {
 /// Runs so many rollouts at once.
 ///
 /// # Panics
-/// When the fleet cannot be set up.
+/// When the crowd cannot be set up.
 #[must_use]
 pub fn run(many: usize, shared: bool) -> Report {
     // From this generator of the thread the SDK draws how long it backs off.
@@ -328,25 +328,25 @@ pub fn run(many: usize, shared: bool) -> Report {
     let began = Instant::now();
     let world = world(many);
     on_virtual_time(async {
-        let fleet = Arc::new(Fleet::new(world, many, shared));
+        let crowd = Arc::new(Crowd::new(world, many, shared));
         let sweep = if shared {
-            fleet.sweep(many).await
+            crowd.sweep(many).await
         } else {
             Calls::default()
         };
         // The buckets are full again.
         tokio::time::sleep(secs(60)).await;
-        let swept = fleet.wire.endpoint().calls().len();
+        let swept = crowd.wire.endpoint().calls().len();
         let (resident, cpu) = usage();
         let records = Arc::new(AtomicU64::new(0));
         let patience = patience(many);
-        let start = fleet.wire.now();
+        let start = crowd.wire.now();
         let mut most = resident;
         let mut set = tokio::task::JoinSet::new();
         let mut future = 0;
         for number in 0..many {
-            let (fleet, records) = (Arc::clone(&fleet), Arc::clone(&records));
-            let one = async move { fleet.drive(number, patience, &records).await };
+            let (crowd, records) = (Arc::clone(&crowd), Arc::clone(&records));
+            let one = async move { crowd.drive(number, patience, &records).await };
             future = size_of_val(&one);
             set.spawn(one);
         }
@@ -362,14 +362,14 @@ pub fn run(many: usize, shared: bool) -> Report {
                 most = most.max(usage().0);
             }
         }
-        let took = fleet.wire.now().since(start);
+        let took = crowd.wire.now().since(start);
         let machine = Rollout::new(RolloutPlan::check(plan(0, patience)).expect("a valid plan"));
         Report {
             many,
             shared,
             released,
             other,
-            calls: Calls::of(&fleet.wire.endpoint().calls()[swept..]),
+            calls: Calls::of(&crowd.wire.endpoint().calls()[swept..]),
             sweep,
             took,
             records: records.load(Ordering::Relaxed),
@@ -378,7 +378,7 @@ pub fn run(many: usize, shared: bool) -> Report {
             resident: most.saturating_sub(resident),
             future,
             stored: serde_json::to_vec(&machine).map_or(0, |bytes| bytes.len()),
-            spent: fleet
+            spent: crowd
                 .observer
                 .as_ref()
                 .map(|observer| observer.spent())

@@ -1,8 +1,8 @@
 //! Many rollouts at once share one observer: few calls, none too many (goals P7, P8, P9).
 //!
-//! `cargo xtask fleet` does the same with up to 10,000 and writes the table of docs/benchmarks.md.
+//! `cargo xtask many` does the same with up to 10,000 and writes the table of docs/benchmarks.md.
 
-use rollout_tests::fleet::{Report, run};
+use rollout_tests::many::{Report, run};
 
 fn check(many: usize) -> Report {
     let report = run(many, true);
