@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod conformance;
 pub mod explore;
+pub mod fleet;
 pub mod run;
 pub mod script;
 pub mod truth;
