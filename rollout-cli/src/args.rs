@@ -1,5 +1,6 @@
 //! The command line.
 
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,7 +9,7 @@ use rollout_core::id::EnvironmentName;
 /// Where the configuration is unless told otherwise.
 const CONFIG: &str = "rollout.toml";
 /// Where runs keep their journals unless told otherwise.
-const STATE_DIR: &str = ".rollout";
+pub(crate) const STATE_DIR: &str = ".rollout";
 
 /// Take a release from staging to production, and trust what it says happened.
 #[derive(Clone, Debug, Parser)]
@@ -49,11 +50,11 @@ pub(crate) struct Global {
     /// work too.
     #[arg(long, global = true, value_name = "URL", help_heading = "AWS")]
     pub(crate) endpoint_url: Option<String>,
-    /// Where runs keep their journals.
+    /// Where runs keep their journals, leases and holds: a directory, or s3://BUCKET/PREFIX for runners on several machines.
     #[arg(
         long,
         global = true,
-        value_name = "DIR",
+        value_name = "PLACE",
         default_value = STATE_DIR,
         env = "ROLLOUT_STATE_DIR"
     )]
@@ -166,7 +167,7 @@ pub(crate) enum Command {
     /// Show how far a run is, or how it ended.
     Status(Which),
     /// Go on with a run whose process is gone.
-    Resume(Which),
+    Resume(Resume),
     /// List the runs.
     List,
     /// Go back to what ran before a run.
@@ -220,6 +221,25 @@ pub(crate) struct Run {
     /// The name of the run. Defaults to the time and the release.
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+/// How long a command waits that changes an environment while another one does.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Wait {
+    /// How long to wait while another runner holds the environment's lease; 0s leaves at once and says who it is.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
+    pub(crate) wait: Duration,
+}
+
+/// `rollout resume`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 /// `rollout rollback`.
@@ -227,6 +247,8 @@ pub(crate) struct Run {
 pub(crate) struct Rollback {
     #[command(flatten)]
     pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
     /// Why, for whoever meets the hold: until `rollout hold lift`, nothing new is released to the environment.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

@@ -3,20 +3,16 @@
 //! Somebody took the environment back because a release was wrong in a way that no gate had seen. The next pipeline run would
 //! bring the same release again; so it is refused, by the name of who held it, when and why, until a person lifts the hold.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-
 use anyhow::Context as _;
 use rollout_core::id::{EnvironmentName, RunId};
 use rollout_core::plan::rollback::RollbackPolicy;
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::args::Global;
 use crate::exit::Exit;
-use crate::runs::now;
+use crate::runner::someone;
 use crate::view::report::Report;
+use crate::wall::now;
 
 /// That an environment was taken back, and whether it is held since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,108 +45,19 @@ pub(crate) struct Lifted {
     pub(crate) at: Timestamp,
 }
 
-/// Where it is kept. Today in the state directory; whatever keeps journals for several machines can keep this, too.
-pub(crate) trait Holds {
-    /// What is known of an environment.
-    fn of(&self, environment: &EnvironmentName) -> anyhow::Result<Option<TakenBack>>;
-    /// What is known of every environment, by name.
-    fn all(&self) -> anyhow::Result<Vec<TakenBack>>;
-    /// Keeps it, all or nothing.
-    fn keep(&self, taken: &TakenBack) -> anyhow::Result<()>;
-    /// Forgets an environment: something else was released to it.
-    fn forget(&self, environment: &EnvironmentName) -> anyhow::Result<()>;
-}
-
-/// One file an environment.
-#[derive(Clone, Debug)]
-pub(crate) struct HoldFiles {
-    dir: PathBuf,
-}
-
-impl HoldFiles {
-    /// In the state directory.
-    pub(crate) fn new(state_dir: &Path) -> Self {
-        Self {
-            dir: state_dir.join("holds"),
-        }
-    }
-
-    fn file(&self, environment: &EnvironmentName) -> PathBuf {
-        self.dir.join(format!("{environment}.json"))
-    }
-
-    fn read(file: &Path) -> anyhow::Result<Option<TakenBack>> {
-        let text = match fs::read(file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-        };
-        // What cannot be read may be a hold: nobody passes it unseen.
-        let taken = serde_json::from_slice(&text).with_context(|| {
-            format!(
-                "{} is damaged, and may hold the environment; look at it, and remove it if nothing is held",
-                file.display()
-            )
-        })?;
-        Ok(Some(taken))
-    }
-}
-
-impl Holds for HoldFiles {
-    fn of(&self, environment: &EnvironmentName) -> anyhow::Result<Option<TakenBack>> {
-        Self::read(&self.file(environment))
-    }
-
-    fn all(&self) -> anyhow::Result<Vec<TakenBack>> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).with_context(|| format!("cannot list {}", self.dir.display())),
-        };
-        let mut files = Vec::new();
-        for entry in entries {
-            files.push(entry?.path());
-        }
-        files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
-        files.sort();
-        let mut all = Vec::new();
-        for file in files {
-            all.extend(Self::read(&file)?);
-        }
-        Ok(all)
-    }
-
-    fn keep(&self, taken: &TakenBack) -> anyhow::Result<()> {
-        let file = self.file(&taken.environment);
-        let wanted = || format!("cannot write {}", file.display());
-        fs::create_dir_all(&self.dir).with_context(wanted)?;
-        // Beside it first and then in its place, so that nobody ever reads half of it, whatever dies in between.
-        let draft = self
-            .dir
-            .join(format!("{}.{}.draft", taken.environment, std::process::id()));
-        let mut open = fs::File::create(&draft).with_context(wanted)?;
-        open.write_all(&serde_json::to_vec_pretty(taken)?)
-            .with_context(wanted)?;
-        open.sync_all().with_context(wanted)?;
-        fs::rename(&draft, &file).with_context(wanted)?;
-        #[cfg(unix)]
-        fs::File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .with_context(wanted)?;
-        Ok(())
-    }
-
-    fn forget(&self, environment: &EnvironmentName) -> anyhow::Result<()> {
-        let file = self.file(environment);
-        match fs::remove_file(&file) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("cannot remove {}", file.display())),
-        }
-    }
-}
-
 impl TakenBack {
+    /// Reads what was stored; `None` where something was released over it since. `place` is how errors name it.
+    ///
+    /// # Errors
+    /// When it cannot be read: it may be a hold, which nobody passes unseen.
+    pub(crate) fn of(text: &[u8], place: &str) -> anyhow::Result<Option<Self>> {
+        serde_json::from_slice(text).with_context(|| {
+            format!(
+                "{place} is damaged, and may hold the environment; look at it, and remove it if nothing is held"
+            )
+        })
+    }
+
     /// A way back that begins or has ended now.
     pub(crate) fn now(
         environment: &EnvironmentName,
@@ -198,15 +105,12 @@ impl TakenBack {
     }
 
     /// Tells it at the end of what made it.
-    pub(crate) fn tell(&self, report: &mut Report, global: &Global) {
+    pub(crate) fn tell(&self, report: &mut Report) {
         report.facts.push(format!(
             "{} is held: nothing new is released to it",
             self.environment
         ));
-        let next = self.next();
-        report
-            .next
-            .extend(next.iter().map(|command| global.again(command)));
+        report.next.extend(self.next());
     }
 
     /// The end of a command that would bring something new to a held environment.
@@ -234,18 +138,13 @@ impl TakenBack {
     }
 }
 
-/// Who this is, as far as the machine tells: a person, where, and the job.
-pub(crate) fn someone() -> String {
-    crate::runner::resumption().by.unwrap_or_default()
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rollout_core::plan::rollback::Hold;
 
     use super::*;
 
-    fn taken(environment: &str) -> TakenBack {
+    pub(crate) fn taken(environment: &str) -> TakenBack {
         TakenBack {
             environment: environment.parse().expect("a name"),
             run: "r-1".parse().expect("an id"),
@@ -256,52 +155,6 @@ mod tests {
             held: true,
             lifted: None,
         }
-    }
-
-    #[test]
-    fn what_is_kept_is_found_again_and_nothing_else_is_there() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let holds = HoldFiles::new(dir.path());
-        assert_eq!(holds.all().expect("readable"), []);
-        holds.keep(&taken("production")).expect("writable");
-        holds.keep(&taken("eu")).expect("writable");
-        let production = "production".parse().expect("a name");
-        assert_eq!(
-            holds.of(&production).expect("readable"),
-            Some(taken("production"))
-        );
-        assert_eq!(
-            holds.of(&"staging".parse().expect("a name")).expect("readable"),
-            None
-        );
-        let names: Vec<String> = holds
-            .all()
-            .expect("readable")
-            .iter()
-            .map(|t| t.environment.to_string())
-            .collect();
-        assert_eq!(names, ["eu", "production"]);
-        let files = fs::read_dir(dir.path().join("holds")).expect("readable").count();
-        assert_eq!(files, 2, "a draft was left");
-        holds.forget(&production).expect("there");
-        holds.forget(&production).expect("said twice is harmless");
-        assert_eq!(holds.of(&production).expect("readable"), None);
-    }
-
-    #[test]
-    fn what_cannot_be_read_passes_nobody() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let holds = HoldFiles::new(dir.path());
-        holds.keep(&taken("production")).expect("writable");
-        fs::write(dir.path().join("holds/production.json"), "{").expect("writable");
-        let error = holds
-            .of(&"production".parse().expect("a name"))
-            .expect_err("damaged");
-        assert!(
-            format!("{error:#}").contains("holds/production.json"),
-            "{error:#}"
-        );
-        assert!(holds.all().is_err());
     }
 
     #[test]

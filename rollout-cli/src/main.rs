@@ -12,9 +12,11 @@ mod outcome;
 mod past;
 mod planfile;
 mod runner;
-mod runs;
 mod session;
+mod state;
+mod tenure;
 mod view;
+mod wall;
 
 use std::process::ExitCode;
 

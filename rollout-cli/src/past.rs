@@ -1,17 +1,14 @@
 //! What a run's journals say, read from the outside or gone on with.
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context as _, bail};
-use rollout_core::journal::{Body, FileJournal, Lines, Replayed, Torn, read_lines, replay};
+use rollout_core::journal::{Body, Lines, Replayed, Torn, replay};
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::unwind::Unwind;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::follow::{Follow, Follower};
-use crate::runs::RunDir;
+use crate::state::{Driven, Kept, Open, Part};
 use crate::view::model::Snapshot;
 
 /// A machine as its journal tells it.
@@ -26,52 +23,54 @@ pub(crate) struct Past<M: Follow> {
     pub(crate) torn: Option<Torn>,
 }
 
+/// A journal to go on with, and what it tells.
+pub(crate) struct Left<M: Follow> {
+    pub(crate) journal: Open<M::Event, M::Effect>,
+    pub(crate) past: Past<M>,
+}
+
 /// Reads and replays a journal, also while it is written.
 ///
 /// # Errors
 /// When it cannot be read, or does not fit the machine.
-pub(crate) fn read<M>(path: &Path) -> anyhow::Result<Past<M>>
+pub(crate) async fn read<M>(kept: &Kept, part: Part) -> anyhow::Result<Past<M>>
 where
     M: Follow<
             Event: DeserializeOwned + Clone,
             Effect: DeserializeOwned + Clone + PartialEq + core::fmt::Debug,
         > + DeserializeOwned,
 {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    of(
-        path,
-        read_lines(BufReader::new(file), &path.display().to_string())?,
-    )
+    of(&kept.place(part), kept.read(part).await?)
 }
 
 /// The same, to go on with: nobody else writes to it from here on, and a torn record at its end is gone.
 ///
 /// # Errors
 /// As [`read`], and when another process writes to it.
-pub(crate) fn reopen<M>(path: &Path) -> anyhow::Result<(FileJournal, Past<M>)>
+async fn reopen<M>(kept: &Kept, part: Part) -> anyhow::Result<Left<M>>
 where
     M: Follow<
-            Event: DeserializeOwned + Clone,
-            Effect: DeserializeOwned + Clone + PartialEq + core::fmt::Debug,
+            Event: DeserializeOwned + Serialize + Clone + Sync,
+            Effect: DeserializeOwned + Serialize + Clone + PartialEq + core::fmt::Debug + Sync,
         > + DeserializeOwned,
 {
-    let reopened = FileJournal::reopen(path)?;
-    Ok((reopened.journal, of(path, reopened.lines)?))
+    let (journal, lines) = kept.reopen(part).await?;
+    Ok(Left {
+        journal,
+        past: of(&kept.place(part), lines)?,
+    })
 }
 
-fn of<M>(path: &Path, lines: Lines<M::Event, M::Effect>) -> anyhow::Result<Past<M>>
+fn of<M>(place: &str, lines: Lines<M::Event, M::Effect>) -> anyhow::Result<Past<M>>
 where
     M: Follow<Event: Clone, Effect: Clone + PartialEq + core::fmt::Debug> + DeserializeOwned,
 {
     let records = &lines.records;
     let Some(Body::Opened(header)) = records.first().map(|record| &record.body) else {
-        bail!(
-            "the journal {} is empty: the run was stopped before it began, and has touched nothing",
-            path.display()
-        );
+        bail!("the journal {place} is empty: the run was stopped before it began, and has touched nothing");
     };
     let fresh: M = serde_json::from_value(header.fresh.clone())
-        .with_context(|| format!("{} does not begin with a {}", path.display(), M::NAME))?;
+        .with_context(|| format!("{place} does not begin with a {}", M::NAME))?;
     let run = header.run.to_string();
     let mut follower = Follower::default();
     if let Some(first) = records.first() {
@@ -82,7 +81,7 @@ where
             follower.heard::<M>(event);
         }
     }
-    let replayed = replay(fresh, records).with_context(|| format!("{}", path.display()))?;
+    let replayed = replay(fresh, records).with_context(|| place.to_owned())?;
     let snapshot = follower.look(&replayed.machine, &run, replayed.last);
     Ok(Past {
         replayed,
@@ -92,31 +91,29 @@ where
     })
 }
 
-/// The work of a run that has no end yet.
-pub(crate) enum Unfinished {
+/// The newest work of a run, to go on with: a rollback begins when the release is over.
+pub(crate) enum Latest {
     /// The release itself.
-    Release(PathBuf),
+    Release(Box<Left<Rollout>>),
     /// A rollback by hand.
-    Rollback(PathBuf),
+    Rollback(Box<Left<Unwind>>),
 }
 
-impl Unfinished {
-    /// What is to be gone on with; `None` when all of it has ended.
+impl Latest {
+    /// Opens it.
     ///
     /// # Errors
-    /// When a journal cannot be read, or a process is at it.
-    pub(crate) fn of(dir: &RunDir) -> anyhow::Result<Option<Self>> {
-        let latest = dir.latest();
-        if FileJournal::is_held(&latest)? {
-            let run = &dir.run;
-            bail!("run {run} is under way; `rollout abort {run}` stops it at a safe place");
+    /// When its journal cannot be read, or a process is at it.
+    pub(crate) async fn of(kept: &Kept) -> anyhow::Result<Self> {
+        let part = kept.latest().await?;
+        if let Driven::By(lease) = kept.driven(part).await? {
+            let run = &kept.run;
+            let who = lease.map_or_else(|| format!("run {run} is under way"), |lease| lease.to_string());
+            bail!("{who}; `rollout abort {run}` stops it at a safe place");
         }
-        // The newest counts: a rollback begins when the release is over.
-        if latest == dir.journal() {
-            let past: Past<Rollout> = read(&latest)?;
-            return Ok((!past.replayed.closed).then_some(Self::Release(latest)));
-        }
-        let past: Past<Unwind> = read(&latest)?;
-        Ok((!past.replayed.closed).then_some(Self::Rollback(latest)))
+        Ok(match part {
+            Part::Release => Self::Release(Box::new(reopen(kept, part).await?)),
+            Part::Rollback(_) => Self::Rollback(Box::new(reopen(kept, part).await?)),
+        })
     }
 }

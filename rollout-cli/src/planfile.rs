@@ -1,14 +1,15 @@
 //! A plan as a file: written once and whole, read with care.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use rollout_core::plan::document::Document;
 
 use crate::config::{Config, Environment};
+use crate::state::files;
 
 /// What writes plans, as they say it.
 pub(crate) const MADE_WITH: &str = concat!("rollout ", env!("CARGO_PKG_VERSION"));
@@ -98,10 +99,10 @@ pub(crate) fn write(file: &Path, document: &Document) -> anyhow::Result<Written>
         return Ok(Written::Already);
     }
     let wanted = || format!("cannot write the plan {}", file.display());
-    let temporary = beside(file);
-    let written = put(&temporary, &text).and_then(|()| publish(&temporary, file));
+    let draft = files::draft(file, text.as_bytes()).with_context(wanted)?;
+    let written = publish(&draft, file);
     // Gone already where it was renamed.
-    let _ = fs::remove_file(&temporary);
+    let _ = fs::remove_file(&draft);
     match written {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => bail!(
             "{} was made by someone else at the same time; nothing was written",
@@ -139,17 +140,6 @@ fn same(file: &Path, document: &Document) -> anyhow::Result<bool> {
         there.made_at,
         there.made_by
     )
-}
-
-fn beside(file: &Path) -> PathBuf {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    file.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
-}
-
-fn put(file: &Path, text: &str) -> io::Result<()> {
-    let mut open = File::create_new(file)?;
-    open.write_all(text.as_bytes())?;
-    open.sync_all()
 }
 
 /// Gives a whole file its name, unless that is taken.

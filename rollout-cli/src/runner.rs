@@ -1,6 +1,11 @@
 //! Who drives a run, for people: in a journal, and for whoever finds the run held.
 
+use core::hash::{BuildHasher as _, Hasher as _};
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::hash::RandomState;
+
 use rollout_core::journal::Resumption;
+use rollout_core::lease::Owner;
 
 /// Where CI systems say which job this is: the variable, or the parts that make its address.
 const JOBS: [&[&str]; 6] = [
@@ -29,21 +34,37 @@ const JOBS: [&[&str]; 6] = [
     ],
 ];
 
-/// Who goes on with a run.
-pub(crate) fn resumption() -> Resumption {
+/// Who this is, as far as the machine tells.
+pub(crate) fn owner() -> Owner {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    Resumption {
-        by: Some(described(&variable, &host())),
-    }
+    described(&variable, host())
 }
 
-/// `alice@laptop`, and the address of the CI job.
-fn described(variable: &dyn Fn(&str) -> Option<String>, host: &str) -> String {
+/// The same, for people: a person, where, and the job.
+pub(crate) fn someone() -> String {
+    owner().to_string()
+}
+
+/// Who goes on with a run.
+pub(crate) fn resumption() -> Resumption {
+    Resumption { by: Some(someone()) }
+}
+
+/// A text that no other process has, and this one only once.
+pub(crate) fn session() -> String {
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    // The keys of a new hasher are random: two containers may have the same name, process number and moment.
+    let chance = RandomState::new().build_hasher().finish();
+    let number = DRAWN.fetch_add(1, Ordering::Relaxed);
+    format!("{}/{}/{chance:016x}/{number}", host(), std::process::id())
+}
+
+fn described(variable: &dyn Fn(&str) -> Option<String>, host: String) -> Owner {
     let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(variable);
-    let who = format!("{}@{host}", user.as_deref().unwrap_or("someone"));
-    match job(variable) {
-        Some(job) => format!("{who}, {job}"),
-        None => who,
+    Owner {
+        who: user.unwrap_or_else(|| "someone".to_owned()),
+        host,
+        url: job(variable),
     }
 }
 
@@ -83,7 +104,10 @@ mod tests {
     #[test]
     fn a_runner_is_a_person_on_a_host_and_a_job_where_there_is_one() {
         let laptop = |name: &str| (name == "USER").then(|| "alice".to_owned());
-        assert_eq!(described(&laptop, "laptop"), "alice@laptop");
+        let told = |variable: &dyn Fn(&str) -> Option<String>, host: &str| {
+            described(variable, host.to_owned()).to_string()
+        };
+        assert_eq!(told(&laptop, "laptop"), "alice@laptop");
         let github = |name: &str| {
             let value = match name {
                 "USER" => "runner",
@@ -94,13 +118,17 @@ mod tests {
             };
             Some(value.to_owned())
         };
-        let told = described(&github, "host");
         assert_eq!(
-            told,
-            "runner@host, https://github.example/shop/front/actions/runs/7"
+            told(&github, "host"),
+            "runner@host (https://github.example/shop/front/actions/runs/7)"
         );
         // Half of an address is none.
         let half = |name: &str| (name == "GITHUB_REPOSITORY").then(|| "shop/front".to_owned());
-        assert_eq!(described(&half, "host"), "someone@host");
+        assert_eq!(told(&half, "host"), "someone@host");
+    }
+
+    #[test]
+    fn a_session_is_drawn_once() {
+        assert_ne!(session(), session());
     }
 }

@@ -7,8 +7,8 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
-use rollout_core::driver::{DriveError, Driver, Perform};
-use rollout_core::journal::FileJournal;
+use rollout_core::driver::{DriveError, Driver, LeaseError, Perform, Tenure};
+use rollout_core::journal::{Journal, JournalError};
 use rollout_core::observer::{Notice, Observer};
 use rollout_core::port::Clock;
 use rollout_core::time::Timestamp;
@@ -18,14 +18,16 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::args::Global;
 use crate::follow::{Follow, Follower};
 use crate::past::Past;
-use crate::runner;
-use crate::runs::RunDir;
+use crate::state::Kept;
 use crate::view::lines::{Form, Lines};
 use crate::view::live::{Live, Size};
 use crate::view::model::Snapshot;
 use crate::view::paint::{self, Paint};
+use crate::view::report::Report;
+use crate::wall::Wall;
+use crate::{runner, tenure};
 
-/// Between two frames, and between two looks for another process's request to stop.
+/// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
 
 /// What is driven.
@@ -51,15 +53,20 @@ pub(crate) enum Ending<O> {
     Outcome(O),
     /// The user left at once.
     Left,
+    /// Another runner is in our place, or may be.
+    Fenced(Box<Report>),
 }
 
 /// What a drive needs besides its machine.
 pub(crate) struct Session<'a, M: Follow + 'static> {
     pub(crate) global: &'a Global,
-    pub(crate) dir: &'a RunDir,
-    pub(crate) journal: &'a FileJournal,
+    pub(crate) kept: &'a Kept,
+    pub(crate) journal: &'a dyn Journal<M::Event, M::Effect>,
     pub(crate) performer: &'a dyn Perform<M>,
     pub(crate) clock: &'a Arc<dyn Clock>,
+    /// Held for as long as it drives.
+    pub(crate) tenure: &'a Tenure,
+    pub(crate) wall: &'a Wall,
 }
 
 impl<M> Session<'_, M>
@@ -81,19 +88,17 @@ where
             Work::New(_) => Follower::default(),
             Work::Left(past, _) => past.follower.clone(),
         };
-        let screen = Screen::new(self.global, self.dir.run.to_string(), follower);
+        let screen = Screen::new(self.global, self.kept.run.to_string(), follower);
         let driver = Driver {
-            run: self.dir.run.clone(),
+            run: self.kept.run.clone(),
             performer: self.performer,
             journal: self.journal,
             clock: self.clock.as_ref(),
             observer: &screen,
         };
         let (abort, signals) = signals::<M>();
-        // A request to stop that was meant for a process that is gone.
-        self.dir.take_abort();
         let ending = {
-            let mut run = core::pin::pin!(async {
+            let mut run = core::pin::pin!(self.tenure.while_held(async {
                 match work {
                     Work::New(machine) => driver.run(machine, signals).await,
                     Work::Left(mut past, after) => {
@@ -105,33 +110,50 @@ where
                         driver.resume(&mut past.replayed, &by, signals).await
                     }
                 }
-            });
+            }));
             let mut stops = Stops::new()?;
-            let mut asked = false;
+            let mut elsewhere = core::pin::pin!(self.kept.asked_to_stop(self.wall));
+            let (mut asked, mut heard) = (false, false);
             loop {
                 tokio::select! {
-                    outcome = &mut run => break outcome.map(Ending::Outcome),
+                    outcome = &mut run => break Some(outcome),
                     () = stops.asked() => {
                         if asked {
-                            break Ok(Ending::Left);
+                            break None;
                         }
                         asked = true;
                         screen.say(self.clock.now(), STOPPING);
                         // The receiver lives as long as the run does.
                         let _ = abort.send(M::abort());
                     }
-                    () = tokio::time::sleep(FRAME) => {
-                        screen.redraw(self.clock.now());
-                        if self.dir.take_abort() {
-                            screen.say(self.clock.now(), "another process asks to stop: going to a safe place");
-                            let _ = abort.send(M::abort());
-                        }
+                    by = &mut elsewhere, if !heard => {
+                        heard = true;
+                        let text = format!("{by} asks to stop: going to a safe place");
+                        screen.say(self.clock.now(), &text);
+                        let _ = abort.send(M::abort());
                     }
+                    () = tokio::time::sleep(FRAME) => screen.redraw(self.clock.now()),
                 }
             }
         };
         screen.redraw(self.clock.now());
-        ending.map_err(|error: DriveError| anyhow::Error::new(error))
+        let fenced = |why: String, by| {
+            let report = tenure::fenced(why, by, &self.kept.run).here(self.global);
+            Ok(Ending::Fenced(Box::new(report)))
+        };
+        match ending {
+            None => Ok(Ending::Left),
+            Some(Ok(Ok(outcome))) => Ok(Ending::Outcome(outcome)),
+            Some(Err(error)) => match &error {
+                LeaseError::Fenced { by, .. } => fenced(error.to_string(), by.as_deref()),
+                _ => Err(error.into()),
+            },
+            Some(Ok(Err(DriveError::Journal(error @ JournalError::Fenced { .. })))) => {
+                let now = self.tenure.record();
+                fenced(error.to_string(), now.as_ref())
+            }
+            Some(Ok(Err(error))) => Err(error.into()),
+        }
     }
 }
 

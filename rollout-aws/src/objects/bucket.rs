@@ -65,13 +65,19 @@ impl Location {
     /// Where journals are, each in a folder that is named after its run.
     #[must_use]
     pub fn journals(&self) -> Path {
-        self.prefix.clone().join("journals")
+        self.folder("journals")
     }
 
     /// Where leases are.
     #[must_use]
     pub fn leases(&self) -> Path {
-        self.prefix.clone().join("leases")
+        self.folder("leases")
+    }
+
+    /// A folder of another name beside those.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> Path {
+        self.prefix.clone().join(name)
     }
 }
 

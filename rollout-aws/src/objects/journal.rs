@@ -313,12 +313,27 @@ where
     Ok(read(store, &folder).await?.0)
 }
 
+/// The lines of a run's journal as they are, also while it is being written: what a journal file would hold.
+///
+/// # Errors
+/// As [`read_run`], but for what is wrong with a line.
+pub async fn read_text(store: &dyn ObjectStore, folder: &Path, run: &RunId) -> Result<Vec<u8>, JournalError> {
+    let folder = folder.clone().join(run.as_str());
+    Ok(text(store, &folder).await?.0)
+}
+
 /// What a run's segments hold, and the number of the next one.
 async fn read<E, F>(store: &dyn ObjectStore, folder: &Path) -> Result<(Lines<E, F>, u32), JournalError>
 where
     E: DeserializeOwned,
     F: DeserializeOwned,
 {
+    let (text, next) = text(store, folder).await?;
+    Ok((read_lines(&text[..], folder.as_ref())?, next))
+}
+
+/// All segments without their first lines, and the number of the next one.
+async fn text(store: &dyn ObjectStore, folder: &Path) -> Result<(Vec<u8>, u32), JournalError> {
     let numbers = segments(store, folder).await?;
     if numbers.is_empty() {
         return Err(JournalError::Missing {
@@ -340,7 +355,7 @@ where
         let last = number + 1 == next;
         journal.extend_from_slice(lines_of(folder, number, body, last, &journal)?);
     }
-    Ok((read_lines(&journal[..], folder.as_ref())?, next))
+    Ok((journal, next))
 }
 
 /// A segment without its first line.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{
     Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion,
 };
 use rollout_core::error::{Error, ErrorKind};
-use rollout_core::lease::{LeaseStore, Scope, Stored, Version};
+use rollout_core::lease::{LeaseRecord, LeaseStore, Scope, Stored, Version};
 
 use super::from_store;
 
@@ -30,6 +31,42 @@ impl ObjectLeaseStore {
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, folder: Path) -> Self {
         Self { store, folder }
+    }
+
+    /// Every lease that is there, by environment and group; for people, who ask who drives what.
+    ///
+    /// # Errors
+    /// As the store's calls, and when what is stored is no lease.
+    pub async fn all(&self) -> Result<Vec<LeaseRecord>, Error> {
+        let listed: Vec<_> = self
+            .store
+            .list(Some(&self.folder))
+            .try_collect()
+            .await
+            .map_err(|error| from_store("s3:ListBucket", &self.folder, error))?;
+        let mut scopes: Vec<Scope> = listed
+            .iter()
+            .filter_map(|object| self.scope(&object.location))
+            .collect();
+        scopes.sort_unstable();
+        let mut all = Vec::new();
+        for scope in scopes {
+            if let Some(stored) = self.read(&scope).await? {
+                all.push(LeaseRecord::decode(&stored.value, &scope)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// What an object's place says that it is about; `None` when it is no lease's.
+    fn scope(&self, place: &Path) -> Option<Scope> {
+        let mut parts = place.prefix_match(&self.folder)?;
+        let (environment, file) = (parts.next()?, parts.next()?);
+        let scope = Scope {
+            environment: environment.as_ref().parse().ok()?,
+            group: file.as_ref().strip_suffix(".json")?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(scope)
     }
 
     /// Names of environments and groups hold nothing that means something in a path.

@@ -21,7 +21,7 @@ mod lease;
 mod tests;
 
 pub use bucket::{InvalidLocation, Location, open};
-pub use journal::{ObjectJournal, Reopened, read_run, runs};
+pub use journal::{ObjectJournal, Reopened, read_run, read_text, runs};
 pub use lease::ObjectLeaseStore;
 
 /// The IAM actions on a bucket (`ListBucket`) and its objects.

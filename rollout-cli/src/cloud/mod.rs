@@ -14,7 +14,7 @@ use rollout_core::{Effect, Machine};
 
 use crate::args::{self, Global};
 use crate::config::Config;
-use crate::runs::Runs;
+use crate::state::Dir;
 
 /// An open cloud.
 pub(crate) enum Cloud {
@@ -38,12 +38,12 @@ impl Cloud {
     pub(crate) async fn open(
         global: &Global,
         config: &Config,
-        runs: &Runs,
+        here: &Dir,
         release: &str,
         since: Timestamp,
     ) -> anyhow::Result<Self> {
         match global.cloud {
-            args::Cloud::Sim => Ok(Self::Sim(sim::Sim::open(global, config, runs, release, since)?)),
+            args::Cloud::Sim => Ok(Self::Sim(sim::Sim::open(global, config, here, release, since)?)),
             #[cfg(feature = "aws")]
             args::Cloud::Aws => Ok(Self::Aws(aws::Aws::open(global, config).await?)),
             #[cfg(not(feature = "aws"))]
@@ -70,9 +70,9 @@ impl Cloud {
     }
 
     /// Keeps what must be there when the next command comes, or when this process is killed.
-    pub(crate) fn keep(&self, runs: &Runs) -> anyhow::Result<()> {
+    pub(crate) fn keep(&self, here: &Dir) -> anyhow::Result<()> {
         match self {
-            Self::Sim(sim) => sim.keep(runs),
+            Self::Sim(sim) => sim.keep(here),
             #[cfg(feature = "aws")]
             Self::Aws(_) => Ok(()),
         }
@@ -84,12 +84,12 @@ impl Cloud {
 pub(crate) struct Keeping<'a> {
     inner: PortPerformer,
     cloud: &'a Cloud,
-    runs: &'a Runs,
+    here: &'a Dir,
 }
 
 impl<'a> Keeping<'a> {
-    pub(crate) const fn new(inner: PortPerformer, cloud: &'a Cloud, runs: &'a Runs) -> Self {
-        Self { inner, cloud, runs }
+    pub(crate) const fn new(inner: PortPerformer, cloud: &'a Cloud, here: &'a Dir) -> Self {
+        Self { inner, cloud, here }
     }
 }
 
@@ -106,7 +106,7 @@ where
         let event = Perform::<M>::perform(&self.inner, effect).await;
         if effect.mutates() {
             // It is a simulation's memory: the next command that keeps it says what is wrong.
-            let _ = self.cloud.keep(self.runs);
+            let _ = self.cloud.keep(self.here);
         }
         event
     }

@@ -23,7 +23,7 @@ use self::direct::bind;
 use self::wired::bind;
 use crate::args::Global;
 use crate::config::Config;
-use crate::runs::Runs;
+use crate::state::{Dir, files};
 use crate::view::paint;
 
 /// Simulated seconds in a real one, where people watch.
@@ -51,7 +51,7 @@ impl Sim {
     pub(super) fn open(
         global: &Global,
         config: &Config,
-        runs: &Runs,
+        here: &Dir,
         release: &str,
         since: Timestamp,
     ) -> anyhow::Result<Self> {
@@ -60,7 +60,7 @@ impl Sim {
         let kept = if args.reset || !args.incidents.is_empty() {
             None
         } else {
-            kept(runs).filter(|kept| kept.made_from == made_from)
+            kept(here).filter(|kept| kept.made_from == made_from)
         };
         let mut world = match kept {
             Some(kept) => kept.world,
@@ -93,23 +93,20 @@ impl Sim {
     }
 
     /// Keeps the world for the next command.
-    pub(super) fn keep(&self, runs: &Runs) -> anyhow::Result<()> {
+    pub(super) fn keep(&self, here: &Dir) -> anyhow::Result<()> {
         let kept = Kept {
             made_from: self.made_from.clone(),
             world: self.cloud.world(),
         };
-        runs.prepare()?;
-        let file = runs.sim_file();
+        here.prepare()?;
+        let file = here.sim_file();
         let text = serde_json::to_vec(&kept).context("cannot store the simulated cloud")?;
-        let whole = file.with_extension("json.new");
-        std::fs::write(&whole, text)
-            .and_then(|()| std::fs::rename(&whole, &file))
-            .with_context(|| format!("cannot write {}", file.display()))
+        files::replace(&file, &text).with_context(|| format!("cannot write {}", file.display()))
     }
 }
 
 /// The kept world. One that cannot be read, such as an older version's, is no loss: a new one is made.
-fn kept(runs: &Runs) -> Option<Kept> {
-    let text = std::fs::read(runs.sim_file()).ok()?;
+fn kept(here: &Dir) -> Option<Kept> {
+    let text = std::fs::read(here.sim_file()).ok()?;
     serde_json::from_slice(&text).ok()
 }

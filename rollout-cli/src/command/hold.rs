@@ -5,14 +5,16 @@ use serde_json::json;
 
 use crate::args::{Global, HoldCommand};
 use crate::exit::Exit;
-use crate::hold::{HoldFiles, Holds, Lifted, TakenBack, someone};
-use crate::runs::now;
+use crate::hold::{Lifted, TakenBack};
+use crate::runner::someone;
+use crate::state::State;
+use crate::wall::now;
 
-pub(crate) fn execute(global: &Global, command: &HoldCommand) -> anyhow::Result<Exit> {
-    let holds = HoldFiles::new(&global.state_dir);
+pub(crate) async fn execute(global: &Global, command: &HoldCommand) -> anyhow::Result<Exit> {
+    let state = State::open(global).await?;
     match command {
         HoldCommand::Show(which) => {
-            let mut all = holds.all()?;
+            let mut all = state.all_taken_back().await?;
             if let Some(environment) = &which.env {
                 all.retain(|taken| taken.environment == *environment);
             }
@@ -26,8 +28,8 @@ pub(crate) fn execute(global: &Global, command: &HoldCommand) -> anyhow::Result<
         }
         HoldCommand::Lift(which) => {
             let environment = &which.env;
-            let Some(mut taken) = holds.of(environment)?.filter(TakenBack::is_held) else {
-                let held = holds.all()?;
+            let Some(mut taken) = state.taken_back(environment).await?.filter(TakenBack::is_held) else {
+                let held = state.all_taken_back().await?;
                 let names: Vec<&str> = held
                     .iter()
                     .filter(|taken| taken.is_held())
@@ -38,16 +40,13 @@ pub(crate) fn execute(global: &Global, command: &HoldCommand) -> anyhow::Result<
                 } else {
                     format!("held: {}", names.join(", "))
                 };
-                bail!(
-                    "{environment} is not held in {}; {held}",
-                    global.state_dir.display()
-                );
+                bail!("{environment} is not held in {}; {held}", state.place());
             };
             taken.lifted = Some(Lifted {
                 by: someone(),
                 at: now(),
             });
-            holds.keep(&taken)?;
+            state.take_back(&taken).await?;
             let said = format!("{environment} is held no more ({})", taken.told());
             super::say(global, &said);
         }

@@ -1,12 +1,8 @@
 //! `rollout journal`: the records themselves.
 
 use core::fmt::Write as _;
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use rollout_core::journal::{Body, FileJournal, Record, read_until_wrong};
+use rollout_core::journal::{Body, Record, read_until_wrong};
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::unwind::Unwind;
 use serde_json::{Value, json};
@@ -15,20 +11,15 @@ use crate::args::{Global, JournalCommand};
 use crate::exit::Exit;
 use crate::follow::Follow;
 use crate::past::{self, Past};
-use crate::runs::{RunDir, Runs};
+use crate::state::{Kept, Part, State};
 use crate::view::model::clock;
 
-pub(crate) fn execute(global: &Global, command: &JournalCommand) -> anyhow::Result<Exit> {
-    let runs = Runs::new(&global.state_dir);
+pub(crate) async fn execute(global: &Global, command: &JournalCommand) -> anyhow::Result<Exit> {
+    let state = State::open(global).await?;
     match command {
-        JournalCommand::Verify(which) => verify(global, &runs.find(which.run.as_deref())?),
-        JournalCommand::Show(which) => show(global, &runs.find(which.run.as_deref())?),
+        JournalCommand::Verify(which) => verify(global, &state.find(which.run.as_deref()).await?).await,
+        JournalCommand::Show(which) => show(global, &state.find(which.run.as_deref()).await?).await,
     }
-}
-
-/// Every journal of a run, oldest first.
-fn journals(dir: &RunDir) -> Vec<PathBuf> {
-    core::iter::once(dir.journal()).chain(dir.rollbacks()).collect()
 }
 
 /// What a journal comes to.
@@ -39,27 +30,22 @@ struct Verdict {
     open: Vec<String>,
 }
 
-fn verify(global: &Global, dir: &RunDir) -> anyhow::Result<Exit> {
+async fn verify(global: &Global, kept: &Kept) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
-    for path in journals(dir) {
-        let verdict = if path == dir.journal() {
-            past::read::<Rollout>(&path).map(|past| judged(&path, &past, |effect| effect.step.to_string()))
-        } else {
-            past::read::<Unwind>(&path).map(|past| judged(&path, &past, |effect| effect.step.to_string()))
-        };
-        let place = path.display();
-        match verdict {
-            Ok(verdict) => told(global, &path, &verdict),
+    for part in kept.parts().await? {
+        let place = kept.place(part);
+        match verdict(kept, part).await {
+            Ok(verdict) => told(global, &place, &verdict),
             Err(error) => {
                 exit = Exit::Failed;
                 if global.json {
-                    let line = json!({ "kind": "journal", "journal": path, "whole": false, "why": format!("{error:#}") });
+                    let line = json!({ "kind": "journal", "journal": place, "whole": false, "why": format!("{error:#}") });
                     super::print(&format!("{line}\n"));
                 } else {
                     super::print(&format!(
                         "{place}: damaged: {error:#}\n  the records before it still hold: `rollout journal show {}` prints them; nothing has \
                          been changed or cut off\n",
-                        dir.run
+                        kept.run
                     ));
                 }
             }
@@ -68,12 +54,25 @@ fn verify(global: &Global, dir: &RunDir) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn judged<M: Follow>(path: &Path, past: &Past<M>, step: impl Fn(&M::Effect) -> String) -> Verdict {
-    let held = FileJournal::is_held(path).unwrap_or(false);
+async fn verdict(kept: &Kept, part: Part) -> anyhow::Result<Verdict> {
+    let driven = kept.driven(part).await?.is_driven();
+    Ok(match part {
+        Part::Release => {
+            let past: Past<Rollout> = past::read(kept, part).await?;
+            judged(&past, driven, |effect| effect.step.to_string())
+        }
+        Part::Rollback(_) => {
+            let past: Past<Unwind> = past::read(kept, part).await?;
+            judged(&past, driven, |effect| effect.step.to_string())
+        }
+    })
+}
+
+fn judged<M: Follow>(past: &Past<M>, driven: bool, step: impl Fn(&M::Effect) -> String) -> Verdict {
     Verdict {
         records: past.replayed.next_seq,
         torn: past.torn.map(|torn| torn.bytes),
-        end: match (past.replayed.machine.outcome().is_some(), held) {
+        end: match (past.replayed.machine.outcome().is_some(), driven) {
             (true, _) => "closed",
             (false, true) => "under way",
             (false, false) => "interrupted",
@@ -87,11 +86,11 @@ fn judged<M: Follow>(path: &Path, past: &Past<M>, step: impl Fn(&M::Effect) -> S
     }
 }
 
-fn told(global: &Global, path: &Path, verdict: &Verdict) {
+fn told(global: &Global, place: &str, verdict: &Verdict) {
     if global.json {
         let line = json!({
             "kind": "journal",
-            "journal": path,
+            "journal": place,
             "whole": true,
             "records": verdict.records,
             "torn_bytes": verdict.torn,
@@ -101,10 +100,8 @@ fn told(global: &Global, path: &Path, verdict: &Verdict) {
         return super::print(&format!("{line}\n"));
     }
     let mut text = format!(
-        "{}: whole: {} records, each as it was written, and the machine replays them; {}\n",
-        path.display(),
-        verdict.records,
-        verdict.end
+        "{place}: whole: {} records, each as it was written, and the machine replays them; {}\n",
+        verdict.records, verdict.end
     );
     if let Some(bytes) = verdict.torn {
         // Writing to a string cannot fail, here and below.
@@ -119,19 +116,17 @@ fn told(global: &Global, path: &Path, verdict: &Verdict) {
     super::print(&text);
 }
 
-fn show(global: &Global, dir: &RunDir) -> anyhow::Result<Exit> {
-    for path in journals(dir) {
-        let unreadable = || format!("cannot read {}", path.display());
-        let file = File::open(&path).with_context(unreadable)?;
+async fn show(global: &Global, kept: &Kept) -> anyhow::Result<Exit> {
+    for part in kept.parts().await? {
+        let (place, text) = (kept.place(part), kept.text(part).await?);
         if global.json {
             // The lines as they are.
-            super::print(&std::io::read_to_string(file).with_context(unreadable)?);
+            super::print(&String::from_utf8_lossy(&text));
             continue;
         }
         // Of any machine: what is shown is what was written.
-        let (lines, wrong) =
-            read_until_wrong::<Value, Value>(BufReader::new(file), &path.display().to_string());
-        super::print(&format!("{}\n", path.display()));
+        let (lines, wrong) = read_until_wrong::<Value, Value>(&text[..], &place);
+        super::print(&format!("{place}\n"));
         super::print(&lines.records.iter().map(shown).collect::<String>());
         if let Some(wrong) = wrong {
             return Err(wrong.into());

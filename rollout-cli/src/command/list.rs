@@ -1,9 +1,8 @@
-//! `rollout list`: every run in the state directory, newest last, each with how it stands.
+//! `rollout list`: every run, newest last, each with how it stands.
 
 use core::fmt::Write as _;
 
 use rollout_core::Machine as _;
-use rollout_core::journal::FileJournal;
 use rollout_core::machine::rollout::Rollout;
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use crate::args::Global;
 use crate::exit::Exit;
 use crate::outcome;
 use crate::past::{self, Past};
-use crate::runs::{RunDir, Runs};
+use crate::state::{Kept, Part, State};
 
 /// One run.
 struct Line {
@@ -24,12 +23,12 @@ struct Line {
     rollbacks: usize,
 }
 
-pub(crate) fn execute(global: &Global) -> anyhow::Result<Exit> {
-    let runs = Runs::new(&global.state_dir);
+pub(crate) async fn execute(global: &Global) -> anyhow::Result<Exit> {
+    let state = State::open(global).await?;
     let mut lines = Vec::new();
-    for name in runs.names() {
-        let dir = runs.find(Some(&name))?;
-        lines.push(line(&dir));
+    for name in state.names().await? {
+        let kept = state.find(Some(&name)).await?;
+        lines.push(line(&kept).await);
     }
     lines.sort_by(|a, b| (&a.began, &a.run).cmp(&(&b.began, &b.run)));
     if global.json {
@@ -40,7 +39,7 @@ pub(crate) fn execute(global: &Global) -> anyhow::Result<Exit> {
         });
         super::print(&text);
     } else if lines.is_empty() {
-        let place = global.state_dir.display();
+        let place = state.place();
         super::say(
             global,
             &format!("there is no run in {place} yet: `rollout run` begins one"),
@@ -52,20 +51,21 @@ pub(crate) fn execute(global: &Global) -> anyhow::Result<Exit> {
 }
 
 /// How a run stands. A journal that cannot be read is a line of its own kind: the others are shown all the same.
-fn line(dir: &RunDir) -> Line {
-    let read = past::read::<Rollout>(&dir.journal());
-    let rollbacks = dir.rollbacks().len();
+async fn line(kept: &Kept) -> Line {
+    let read = past::read::<Rollout>(kept, Part::Release).await;
+    // The release itself is not one.
+    let rollbacks = kept.parts().await.map_or(0, |parts| parts.len() - 1);
     match read {
         Ok(past) => Line {
-            run: dir.run.to_string(),
+            run: kept.run.to_string(),
             release: past.replayed.machine.plan().release.clone(),
             target: past.replayed.machine.plan().to.to_string(),
             began: past.snapshot.began.to_string(),
-            state: state(dir, &past),
+            state: standing(kept, &past).await,
             rollbacks,
         },
         Err(error) => Line {
-            run: dir.run.to_string(),
+            run: kept.run.to_string(),
             release: String::new(),
             target: String::new(),
             began: String::new(),
@@ -75,15 +75,16 @@ fn line(dir: &RunDir) -> Line {
     }
 }
 
-fn state(dir: &RunDir, past: &Past<Rollout>) -> String {
-    let held = FileJournal::is_held(&dir.journal()).unwrap_or(false);
+async fn standing(kept: &Kept, past: &Past<Rollout>) -> String {
     match past.replayed.machine.outcome() {
         Some(outcome) => {
             let target = &past.replayed.machine.plan().to;
-            outcome::of_rollout(&outcome, &dir.run, target).name.to_owned()
+            outcome::of_rollout(&outcome, &kept.run, target).name.to_owned()
         }
-        None if held => "under way".to_owned(),
-        None => "interrupted".to_owned(),
+        None => match kept.driven(Part::Release).await {
+            Ok(driven) if driven.is_driven() => "under way".to_owned(),
+            Ok(_) | Err(_) => "interrupted".to_owned(),
+        },
     }
 }
 

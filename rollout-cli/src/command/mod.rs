@@ -2,6 +2,7 @@
 
 pub(crate) mod abort;
 pub(crate) mod completions;
+mod drive;
 pub(crate) mod graph;
 pub(crate) mod hold;
 pub(crate) mod journal;
@@ -22,10 +23,11 @@ use rollout_core::time::Timestamp;
 use crate::args::{Cli, Command, Global};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::hold::{Holds, TakenBack};
-use crate::runs::RunDir;
+use crate::hold::TakenBack;
+use crate::state::State;
 use crate::view::paint::Paint;
 use crate::view::report::Report;
+use crate::wall::now;
 
 /// Runs what the command line asks for.
 ///
@@ -34,15 +36,15 @@ use crate::view::report::Report;
 pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
     let global = &cli.global;
     match &cli.command {
-        Command::Plan(args) => plan::execute(global, args),
-        Command::Run(args) => run::execute(global, args),
-        Command::Status(which) => status::execute(global, which),
-        Command::Resume(which) => resume::execute(global, which),
-        Command::List => list::execute(global),
-        Command::Journal(command) => journal::execute(global, command),
-        Command::Rollback(args) => rollback::execute(global, args),
-        Command::Hold(command) => hold::execute(global, command),
-        Command::Abort(which) => abort::execute(global, which),
+        Command::Plan(args) => block_on(plan::execute(global, args))?,
+        Command::Run(args) => block_on(run::execute(global, args))?,
+        Command::Status(which) => block_on(status::execute(global, which))?,
+        Command::Resume(args) => block_on(resume::execute(global, args))?,
+        Command::List => block_on(list::execute(global))?,
+        Command::Journal(command) => block_on(journal::execute(global, command))?,
+        Command::Rollback(args) => block_on(rollback::execute(global, args))?,
+        Command::Hold(command) => block_on(hold::execute(global, command))?,
+        Command::Abort(which) => block_on(abort::execute(global, which))?,
         Command::Graph(args) => graph::execute(global, args),
         #[cfg(feature = "serve")]
         Command::Sim(command) => sim::execute(global, command),
@@ -65,26 +67,32 @@ fn report(global: &Global, report: &Report, run: &str, at: Timestamp) -> Exit {
 }
 
 /// The end of a command that would bring something new to a held environment.
-fn held(global: &Global, taken: &TakenBack, run: &str) -> Exit {
-    report(global, &taken.refusal().here(global), run, crate::runs::now())
+fn held(global: &Global, taken: &TakenBack, run: &RunId) -> Exit {
+    refused(global, taken.refusal(), run)
+}
+
+/// The end of a command that was refused before a cloud was asked.
+fn refused(global: &Global, refusal: Report, run: &RunId) -> Exit {
+    report(global, &refusal.here(global), run.as_str(), now())
 }
 
 /// Keeps what the end of a run means for the next one: that the environment went back, or that something else serves there.
-fn went(holds: &dyn Holds, config: &Config, run: &RunId, outcome: &Outcome) -> anyhow::Result<()> {
+async fn went(state: &State, config: &Config, run: &RunId, outcome: &Outcome) -> anyhow::Result<()> {
     let target = &config.promotion.to;
     // Only a person takes a hold away.
-    if holds.of(target)?.is_some_and(|taken| taken.is_held()) {
+    if state
+        .taken_back(target)
+        .await?
+        .is_some_and(|taken| taken.is_held())
+    {
         return Ok(());
     }
     match outcome {
-        Outcome::Released { .. } => holds.forget(target),
-        Outcome::RolledBack { why, .. } => holds.keep(&TakenBack::now(
-            target,
-            run,
-            why.text.clone(),
-            false,
-            &config.rollback,
-        )),
+        Outcome::Released { .. } => state.forget(target).await,
+        Outcome::RolledBack { why, .. } => {
+            let taken = TakenBack::now(target, run, why.text.clone(), false, &config.rollback);
+            state.take_back(&taken).await
+        }
         // An abort goes back at the word of a person who is there.
         Outcome::Refused { .. }
         | Outcome::Superseded { .. }
@@ -109,7 +117,7 @@ fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
 }
 
 /// Says one thing, in the form that was asked for.
-fn say(global: &Global, text: &str) {
+pub(crate) fn say(global: &Global, text: &str) {
     if global.json {
         print(&format!(
             "{}\n",
@@ -142,11 +150,11 @@ fn left(global: &Global, run: &RunId) -> Exit {
 }
 
 /// A run is gone on with, or taken back, only in the environment that it changed.
-fn same_target(dir: &RunDir, plan: &RolloutPlan, config: &Config) -> anyhow::Result<()> {
+fn same_target(plan: &RolloutPlan, config: &Config) -> anyhow::Result<()> {
     if plan.to != config.promotion.to {
         anyhow::bail!(
             "run {} changed {}, but {} says {}",
-            dir.run,
+            plan.run,
             plan.to,
             config.file.display(),
             config.promotion.to

@@ -21,59 +21,57 @@ use rollout_core::service::{Captured, Identity};
 use rollout_core::time::Timestamp;
 use rollout_core::{Effect as _, Machine as _};
 
-use super::run::CALL;
+use super::drive::CALL;
 use crate::args::{Global, Plan};
 use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::draft;
 use crate::exit::Exit;
-use crate::hold::{HoldFiles, Holds as _, TakenBack};
+use crate::hold::TakenBack;
 use crate::planfile::{self, Written};
-use crate::runs::Runs;
+use crate::state::State;
 use crate::view::paint::Paint;
 
 mod show;
 
-pub(crate) fn execute(global: &Global, args: &Plan) -> anyhow::Result<Exit> {
+pub(crate) async fn execute(global: &Global, args: &Plan) -> anyhow::Result<Exit> {
     let config = Config::load(&global.config, &global.overlays)?;
     let release = draft::release(&config, args.release.release.as_deref())?;
     let run = RunId::new("plan")?;
     let plan = draft::plan(&config, &release, &run)?;
-    let runs = Runs::new(&global.state_dir);
-    super::block_on(async {
-        let cloud = Cloud::open(global, &config, &runs, &release, Timestamp::EPOCH).await?;
-        let clock = cloud.clock();
-        let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
-        let mut found = read(plan, terms(&config, None), &performer, clock.as_ref()).await?;
-        found.overlays.clone_from(&config.overlays);
-        let taken = HoldFiles::new(&global.state_dir).of(&config.promotion.to)?;
-        if let Some(taken) = taken.filter(TakenBack::is_held) {
-            let refusal = taken.refusal().here(global);
-            let text = format!(
-                "{}; next: {}",
-                refusal.why.unwrap_or_default(),
-                refusal.next.join(", ")
-            );
-            found
-                .refusals
-                .insert(0, Reason::new(Cause::EnvironmentHeld, text));
-        }
-        // Not closed: reading leaves a simulated cloud as it was.
-        let exit = if found.refusals.is_empty() {
-            Exit::Done
-        } else {
-            Exit::Refused
-        };
-        if let Some(file) = args.out.as_deref().filter(|_| exit == Exit::Done) {
-            found.kept = Some(keep(file, &config, &found)?);
-        }
-        if global.json {
-            super::print(&format!("{}\n", show::json(&found, exit)));
-        } else {
-            super::print(&show::text(&found, Paint::for_stdout(global.no_color)));
-        }
-        Ok(exit)
-    })?
+    let state = State::open(global).await?;
+    let cloud = Cloud::open(global, &config, &state.here(), &release, Timestamp::EPOCH).await?;
+    let clock = cloud.clock();
+    let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
+    let mut found = read(plan, terms(&config, None), &performer, clock.as_ref()).await?;
+    found.overlays.clone_from(&config.overlays);
+    let taken = state.taken_back(&config.promotion.to).await?;
+    if let Some(taken) = taken.filter(TakenBack::is_held) {
+        let refusal = taken.refusal().here(global);
+        let text = format!(
+            "{}; next: {}",
+            refusal.why.unwrap_or_default(),
+            refusal.next.join(", ")
+        );
+        found
+            .refusals
+            .insert(0, Reason::new(Cause::EnvironmentHeld, text));
+    }
+    // Not closed: reading leaves a simulated cloud as it was.
+    let exit = if found.refusals.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Refused
+    };
+    if let Some(file) = args.out.as_deref().filter(|_| exit == Exit::Done) {
+        found.kept = Some(keep(file, &config, &found)?);
+    }
+    if global.json {
+        super::print(&format!("{}\n", show::json(&found, exit)));
+    } else {
+        super::print(&show::text(&found, Paint::for_stdout(global.no_color)));
+    }
+    Ok(exit)
 }
 
 /// Under which terms a run of this configuration begins.

@@ -1,152 +1,113 @@
 //! `rollout resume`: goes on with a run whose process is gone.
 
-use std::path::Path;
-
 use anyhow::bail;
-use rollout_core::driver::PortPerformer;
-use rollout_core::id::StepId;
 use rollout_core::machine::Transitions as _;
 use rollout_core::machine::rollout::{LeftAt, Outcome, Rollout, StateKind};
 use rollout_core::machine::unwind::Unwind;
 
-use super::run::CALL;
-use crate::args::{Global, Which};
-use crate::cloud::{Cloud, Keeping};
+use super::drive::Site;
+use crate::args::{Global, Resume};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::hold::{HoldFiles, Holds as _, TakenBack};
+use crate::hold::TakenBack;
 use crate::outcome;
-use crate::past::{self, Past, Unfinished};
-use crate::runs::{RunDir, Runs};
-use crate::session::{After, Ending, Session, Work};
+use crate::past::{self, Latest, Left, Past};
+use crate::session::{After, Work};
+use crate::state::{Kept, Part, State};
+use crate::tenure::{Asked, under};
+use crate::wall::Wall;
 
-pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
+pub(crate) async fn execute(global: &Global, args: &Resume) -> anyhow::Result<Exit> {
     let config = Config::load(&global.config, &global.overlays)?;
-    let runs = Runs::new(&global.state_dir);
-    let dir = runs.find(which.run.as_deref())?;
-    match Unfinished::of(&dir)? {
-        Some(Unfinished::Release(journal)) => release(global, &config, &runs, &dir, &journal, After::GoOn),
-        Some(Unfinished::Rollback(journal)) => rollback(global, &config, &runs, &dir, &journal),
-        None => {
-            let run = &dir.run;
-            bail!("run {run} has ended: there is nothing to go on with; `rollout status {run}` shows how")
+    let state = State::open(global).await?;
+    let kept = state.find(args.which.run.as_deref()).await?;
+    let (wall, wait, run) = (Wall::start()?, args.wait.wait, &kept.run);
+    let asked = Asked { run, wait };
+    let done = under(global, &config, &state, &wall, asked, async |tenure| {
+        let site = Site {
+            global,
+            config: &config,
+            state: &state,
+            wall: &wall,
+            tenure,
+        };
+        match Latest::of(&kept).await? {
+            Latest::Release(left) if !left.past.replayed.closed => {
+                release(&site, &kept, left, After::GoOn).await
+            }
+            Latest::Rollback(left) if !left.past.replayed.closed => rollback(&site, &kept, left).await,
+            Latest::Release(_) | Latest::Rollback(_) => {
+                bail!("run {run} has ended: there is nothing to go on with; `rollout status {run}` shows how")
+            }
         }
-    }
+    });
+    Ok(match done.await? {
+        Ok(exit) => exit,
+        Err(refusal) => super::refused(global, refusal, run),
+    })
 }
 
 /// Goes on with a release, or stops it where it is, which takes back what it changed.
-pub(super) fn release(
-    global: &Global,
-    config: &Config,
-    runs: &Runs,
-    dir: &RunDir,
-    journal: &Path,
+pub(super) async fn release(
+    site: &Site<'_>,
+    kept: &Kept,
+    left: Box<Left<Rollout>>,
     after: After,
 ) -> anyhow::Result<Exit> {
-    let (journal, past): (_, Past<Rollout>) = past::reopen(journal)?;
+    let Left { journal, past } = *left;
     let plan = past.replayed.machine.plan().clone();
-    super::same_target(dir, &plan, config)?;
-    let holds = HoldFiles::new(&global.state_dir);
+    super::same_target(&plan, site.config)?;
     let forward = !matches!(
         past.replayed.machine.state_kind(),
         StateKind::Stopping | StateKind::Unwinding
     );
-    if let Some(taken) = holds.of(&plan.to)?.filter(TakenBack::is_held)
-        && after == After::GoOn
+    let held = async || anyhow::Ok(site.state.taken_back(&plan.to).await?.filter(TakenBack::is_held));
+    if after == After::GoOn
         && forward
+        && let Some(taken) = held().await?
     {
-        return Ok(super::held(global, &taken, dir.run.as_str()));
+        return Ok(super::held(site.global, &taken, &kept.run));
     }
-    told_torn(global, past.torn.is_some());
-    super::block_on(async {
-        let cloud = Cloud::open(global, config, runs, &plan.release, past.replayed.last).await?;
-        let performer = performer(&cloud, dir, "run")?;
-        let session = Session {
-            global,
-            dir,
-            journal: &journal,
-            performer: &Keeping::new(performer, &cloud, runs),
-            clock: &cloud.clock(),
-        };
-        let ending = session.drive(Work::Left(Box::new(past), after)).await;
-        cloud.keep(runs)?;
-        Ok(match ending? {
-            Ending::Outcome(outcome) => {
-                super::went(&holds, config, &dir.run, &outcome)?;
-                let mut report = outcome::of_rollout(&outcome, &dir.run, &plan.to).here(global);
-                // Whoever asked to go back has got it.
-                let back = matches!(outcome, Outcome::Aborted { .. } | Outcome::RolledBack { .. });
-                if after == After::Stop && back {
-                    report.exit = Exit::Done;
-                }
-                if let Some(taken) = holds.of(&plan.to)?.filter(TakenBack::is_held) {
-                    taken.tell(&mut report, global);
-                }
-                if matches!(
-                    outcome,
-                    Outcome::Aborted {
-                        left_at: LeftAt::Untouched
-                    }
-                ) {
-                    report.next.clear();
-                }
-                super::report(global, &report, dir.run.as_str(), cloud.clock().now())
-            }
-            Ending::Left => super::left(global, &dir.run),
-        })
-    })?
+    told_torn(site, past.torn.is_some());
+    let cloud = site.open(&plan.release, past.replayed.last).await?;
+    let told = async |outcome| {
+        super::went(site.state, site.config, &kept.run, &outcome).await?;
+        let mut report = outcome::of_rollout(&outcome, &kept.run, &plan.to);
+        // Whoever asked to go back has got it.
+        let back = matches!(outcome, Outcome::Aborted { .. } | Outcome::RolledBack { .. });
+        if after == After::Stop && back {
+            report.exit = Exit::Done;
+        }
+        if let Some(taken) = held().await? {
+            taken.tell(&mut report);
+        }
+        let left_at = LeftAt::Untouched;
+        if outcome == (Outcome::Aborted { left_at }) {
+            report.next.clear();
+        }
+        Ok(report)
+    };
+    let work = Work::Left(Box::new(past), after);
+    site.drive(&cloud, kept, ("run", &journal), work, told).await
 }
 
 /// Goes on with a rollback by hand.
-fn rollback(
-    global: &Global,
-    config: &Config,
-    runs: &Runs,
-    dir: &RunDir,
-    journal: &Path,
-) -> anyhow::Result<Exit> {
-    let release: Past<Rollout> = past::read(&dir.journal())?;
-    let plan = release.replayed.machine.plan().clone();
-    super::same_target(dir, &plan, config)?;
-    let (journal, past): (_, Past<Unwind>) = past::reopen(journal)?;
-    told_torn(global, past.torn.is_some());
-    super::block_on(async {
-        let cloud = Cloud::open(global, config, runs, &plan.release, past.replayed.last).await?;
-        let performer = performer(&cloud, dir, "rollback")?;
-        let session = Session {
-            global,
-            dir,
-            journal: &journal,
-            performer: &Keeping::new(performer, &cloud, runs),
-            clock: &cloud.clock(),
-        };
-        let ending = session.drive(Work::Left(Box::new(past), After::GoOn)).await;
-        cloud.keep(runs)?;
-        Ok(match ending? {
-            Ending::Outcome(outcome) => {
-                let report = outcome::of_unwind(&outcome, &plan.to).here(global);
-                super::report(global, &report, dir.run.as_str(), cloud.clock().now())
-            }
-            Ending::Left => super::left(global, &dir.run),
-        })
-    })?
+async fn rollback(site: &Site<'_>, kept: &Kept, left: Box<Left<Unwind>>) -> anyhow::Result<Exit> {
+    let release: Past<Rollout> = past::read(kept, Part::Release).await?;
+    let plan = release.replayed.machine.plan();
+    super::same_target(plan, site.config)?;
+    let Left { journal, past } = *left;
+    told_torn(site, past.torn.is_some());
+    let cloud = site.open(&plan.release, past.replayed.last).await?;
+    let told = async |outcome| Ok(outcome::of_unwind(&outcome, &plan.to));
+    let work = Work::Left(Box::new(past), After::GoOn);
+    site.drive(&cloud, kept, ("rollback", &journal), work, told).await
 }
 
-fn performer(cloud: &Cloud, dir: &RunDir, step: &str) -> anyhow::Result<PortPerformer> {
-    let step = StepId::new(step)?;
-    Ok(PortPerformer::new(
-        cloud.ports(),
-        cloud.clock(),
-        dir.run.clone(),
-        step,
-        CALL,
-    ))
-}
-
-fn told_torn(global: &Global, torn: bool) {
+fn told_torn(site: &Site<'_>, torn: bool) {
     if torn {
         super::say(
-            global,
+            site.global,
             "the last record was torn: it was never acknowledged, and nothing was done on its strength; it is cut off",
         );
     }

@@ -3,127 +3,116 @@
 use anyhow::bail;
 use rollout_core::Machine as _;
 use rollout_core::context::OpContext;
-use rollout_core::driver::PortPerformer;
 use rollout_core::evidence::Reason;
-use rollout_core::id::{Generation, StepId};
-use rollout_core::journal::FileJournal;
+use rollout_core::id::Generation;
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::unwind::{Spec, Undo, Unwind};
 use rollout_core::plan::rollback::{Proof, RollbackPolicy, already_back};
 use rollout_core::port::{Clock, Ports};
 
+use super::drive::{CALL, Site};
 use super::resume;
-use super::run::CALL;
 use crate::args::{Global, Rollback};
-use crate::cloud::{Cloud, Keeping};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::hold::{HoldFiles, Holds as _, TakenBack};
+use crate::hold::TakenBack;
 use crate::outcome;
-use crate::past::{self, Past, Unfinished};
-use crate::runs::{RunDir, Runs};
-use crate::session::{After, Ending, Session, Work};
+use crate::past::{self, Latest, Past};
+use crate::session::{After, Work};
+use crate::state::{Kept, Part, State};
+use crate::tenure::{Asked, under};
 use crate::view::report::Report;
+use crate::wall::Wall;
 
-pub(crate) fn execute(global: &Global, args: &Rollback) -> anyhow::Result<Exit> {
+pub(crate) async fn execute(global: &Global, args: &Rollback) -> anyhow::Result<Exit> {
     let config = Config::load(&global.config, &global.overlays)?;
-    let runs = Runs::new(&global.state_dir);
-    let dir = runs.find(args.which.run.as_deref())?;
-    let run = &dir.run;
+    let state = State::open(global).await?;
+    let kept = state.find(args.which.run.as_deref()).await?;
+    let (wall, wait, run) = (Wall::start()?, args.wait.wait, &kept.run);
     let why = args.reason.clone();
     let why = why.unwrap_or_else(|| "no reason was given (`--reason` takes one)".to_owned());
     let taken = TakenBack::now(&config.promotion.to, run, why, true, &config.rollback);
-    match Unfinished::of(&dir)? {
-        // What it has begun is known to its own machine only: that stops, and takes it back.
-        Some(Unfinished::Release(journal)) => {
-            HoldFiles::new(&global.state_dir).keep(&taken)?;
-            resume::release(global, &config, &runs, &dir, &journal, After::Stop)
+    let asked = Asked { run, wait };
+    let done = under(global, &config, &state, &wall, asked, async |tenure| {
+        let site = Site {
+            global,
+            config: &config,
+            state: &state,
+            wall: &wall,
+            tenure,
+        };
+        match Latest::of(&kept).await? {
+            // What it has begun is known to its own machine only: that stops, and takes it back.
+            Latest::Release(left) if !left.past.replayed.closed => {
+                state.take_back(&taken).await?;
+                resume::release(&site, &kept, left, After::Stop).await
+            }
+            Latest::Rollback(left) if !left.past.replayed.closed => bail!(
+                "a rollback of run {run} was begun and its process is gone; `rollout resume {run}` goes on with it"
+            ),
+            Latest::Release(left) => whole(&site, &kept, &left.past, &taken).await,
+            Latest::Rollback(_) => {
+                whole(&site, &kept, &past::read(&kept, Part::Release).await?, &taken).await
+            }
         }
-        Some(Unfinished::Rollback(_)) => bail!(
-            "a rollback of run {run} was begun and its process is gone; `rollout resume {run}` goes on with it"
-        ),
-        None => whole(global, &config, &runs, &dir, &taken),
-    }
+    });
+    Ok(match done.await? {
+        Ok(exit) => exit,
+        Err(refusal) => super::refused(global, refusal, run),
+    })
 }
 
 /// Takes back a run that has ended.
-fn whole(
-    global: &Global,
-    config: &Config,
-    runs: &Runs,
-    dir: &RunDir,
+async fn whole(
+    site: &Site<'_>,
+    kept: &Kept,
+    past: &Past<Rollout>,
     taken: &TakenBack,
 ) -> anyhow::Result<Exit> {
-    let run = &dir.run;
-    let past: Past<Rollout> = past::read(&dir.journal())?;
-    let plan = past.replayed.machine.plan();
-    super::same_target(dir, plan, config)?;
+    let (run, release) = (&kept.run, &past.replayed.machine);
+    let plan = release.plan();
+    super::same_target(plan, site.config)?;
     let mut earlier = Vec::new();
-    for journal in dir.rollbacks() {
-        let rollback: Past<Unwind> = past::read(&journal)?;
-        earlier.extend(rollback.replayed.machine.outcome());
-    }
-    if let Some(why) = already_back(past.replayed.machine.outcome().as_ref(), &earlier) {
-        let why = format!("run {run} is back already: {why}; a rollback is not rolled back");
-        return Ok(super::report(
-            global,
-            &refusal(why).here(global),
-            run.as_str(),
-            crate::runs::now(),
-        ));
-    }
-    let mut machine = unwinding(&past.replayed.machine)?;
-    super::block_on(async {
-        let cloud = Cloud::open(global, config, runs, &plan.release, past.replayed.last).await?;
-        let clock = cloud.clock();
-        if let Err(why) = usable(
-            global,
-            &config.rollback,
-            &past.replayed.machine,
-            &cloud.ports(),
-            clock.as_ref(),
-        )
-        .await
-        {
-            let mut report = refusal(why.text);
-            report.evidence = why.evidence;
-            return Ok(super::report(
-                global,
-                &report.here(global),
-                run.as_str(),
-                clock.now(),
-            ));
+    let mut next = 1;
+    for part in kept.parts().await? {
+        if let Part::Rollback(n) = part {
+            let rollback: Past<Unwind> = past::read(kept, part).await?;
+            earlier.extend(rollback.replayed.machine.outcome());
+            next = n + 1;
         }
-        // Before the first change: a rollback that is cut off holds the environment, too.
-        HoldFiles::new(&global.state_dir).keep(taken)?;
-        let performer = PortPerformer::new(
-            cloud.ports(),
-            cloud.clock(),
-            run.clone(),
-            StepId::new("rollback")?,
-            CALL,
-        );
-        let journal = FileJournal::create(dir.next_rollback())?;
-        let session = Session {
-            global,
-            dir,
-            journal: &journal,
-            performer: &Keeping::new(performer, &cloud, runs),
-            clock: &cloud.clock(),
-        };
-        let ending = session.drive(Work::New(&mut machine)).await;
-        cloud.keep(runs)?;
-        Ok(match ending? {
-            Ending::Outcome(outcome) => {
-                let mut report = outcome::of_unwind(&outcome, &config.promotion.to).here(global);
-                if taken.is_held() {
-                    taken.tell(&mut report, global);
-                }
-                super::report(global, &report, run.as_str(), cloud.clock().now())
-            }
-            Ending::Left => super::left(global, run),
-        })
-    })?
+    }
+    if let Some(why) = already_back(release.outcome().as_ref(), &earlier) {
+        let why = format!("run {run} is back already: {why}; a rollback is not rolled back");
+        return Ok(super::refused(site.global, refusal(why), run));
+    }
+    let mut machine = unwinding(release)?;
+    let cloud = site.open(&plan.release, past.replayed.last).await?;
+    let clock = cloud.clock();
+    let policy = &site.config.rollback;
+    if let Err(why) = usable(site.global, policy, release, &cloud.ports(), clock.as_ref()).await {
+        let mut report = refusal(why.text);
+        report.evidence = why.evidence;
+        let report = report.here(site.global);
+        return Ok(super::report(site.global, &report, run.as_str(), clock.now()));
+    }
+    // Before the first change: a rollback that is cut off holds the environment, too.
+    site.state.take_back(taken).await?;
+    let journal = kept.begin(Part::Rollback(next)).await?;
+    let told = async |outcome| {
+        let mut report = outcome::of_unwind(&outcome, &plan.to);
+        if taken.is_held() {
+            taken.tell(&mut report);
+        }
+        Ok(report)
+    };
+    site.drive(
+        &cloud,
+        kept,
+        ("rollback", &journal),
+        Work::New(&mut machine),
+        told,
+    )
+    .await
 }
 
 /// The machine that undoes what a run has done.

@@ -2,41 +2,43 @@
 
 use core::fmt::Write as _;
 
-use rollout_core::journal::FileJournal;
+use rollout_core::id::StepId;
+use rollout_core::lease::LeaseRecord;
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::unwind::Unwind;
 use rollout_core::time::Timestamp;
 use rollout_core::{Effect as _, Machine as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{Global, Which};
 use crate::exit::Exit;
 use crate::outcome;
 use crate::past::{self, Past};
-use crate::runs::{RunDir, Runs, now};
+use crate::state::{Driven, Kept, Part, State};
 use crate::view::live::{Size, frame};
 use crate::view::model::short;
 use crate::view::paint::Paint;
+use crate::wall::now;
 
-pub(crate) fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
-    let dir = Runs::new(&global.state_dir).find(which.run.as_deref())?;
-    let held = FileJournal::is_held(&dir.journal())?;
-    let past = past::read(&dir.journal())?;
+pub(crate) async fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
+    let kept = State::open(global).await?.find(which.run.as_deref()).await?;
+    let driven = kept.driven(Part::Release).await?;
+    let past = past::read(&kept, Part::Release).await?;
     if global.json {
-        super::print(&lines(global, &dir, &past, held));
+        super::print(&lines(global, &kept, &past, &driven));
     } else {
-        super::print(&text(global, &dir, &past, held)?);
+        super::print(&text(global, &kept, &past, &driven).await?);
     }
     Ok(Exit::Done)
 }
 
-fn text(global: &Global, dir: &RunDir, past: &Past<Rollout>, held: bool) -> anyhow::Result<String> {
+async fn text(global: &Global, kept: &Kept, past: &Past<Rollout>, driven: &Driven) -> anyhow::Result<String> {
     let paint = Paint::for_stdout(global.no_color);
     let size = Size {
         rows: usize::MAX,
         ..Size::of_terminal()
     };
-    let mut text = format!("run {}\n", dir.run);
+    let mut text = format!("run {}\n", kept.run);
     // Writing to a string cannot fail, here and below.
     for line in frame(&past.snapshot, past.replayed.last, size, paint) {
         let _ = writeln!(text, "{}", line.trim_end());
@@ -44,29 +46,28 @@ fn text(global: &Global, dir: &RunDir, past: &Past<Rollout>, held: bool) -> anyh
     match past.replayed.machine.outcome() {
         Some(outcome) => {
             let report =
-                outcome::of_rollout(&outcome, &dir.run, &past.replayed.machine.plan().to).here(global);
+                outcome::of_rollout(&outcome, &kept.run, &past.replayed.machine.plan().to).here(global);
             text.push_str(&report.text(paint));
         }
-        None if held => {
-            let _ = writeln!(
-                text,
-                "\nunder way; the last news is {} old",
-                age(past.replayed.last)
-            );
-        }
-        None => text.push_str(&interrupted(global, dir, past)),
+        None => match driven {
+            Driven::By(who) => text.push_str(&under_way(who.as_deref(), past)),
+            Driven::No => text.push_str(&interrupted(global, kept, past)),
+        },
     }
-    for journal in dir.rollbacks() {
+    for part in kept.parts().await? {
+        if part == Part::Release {
+            continue;
+        }
         // Said after the run's own end, because it is newer.
-        let back: Past<Unwind> = past::read(&journal)?;
+        let back: Past<Unwind> = past::read(kept, part).await?;
         let ended = match back.replayed.machine.outcome() {
             Some(outcome) => {
                 let report = outcome::of_unwind(&outcome, &past.replayed.machine.plan().to);
                 format!("{}: {}", report.name, report.summary)
             }
-            None if FileJournal::is_held(&journal)? => "it is under way".to_owned(),
+            None if kept.driven(part).await?.is_driven() => "it is under way".to_owned(),
             None => {
-                let resume = global.again(&format!("rollout resume {}", dir.run));
+                let resume = global.again(&format!("rollout resume {}", kept.run));
                 format!("its process is gone; {resume} goes on with it")
             }
         };
@@ -75,16 +76,33 @@ fn text(global: &Global, dir: &RunDir, past: &Past<Rollout>, held: bool) -> anyh
     Ok(text)
 }
 
-fn interrupted(global: &Global, dir: &RunDir, past: &Past<Rollout>) -> String {
+fn under_way(who: Option<&LeaseRecord>, past: &Past<Rollout>) -> String {
+    match who {
+        // Written in real time, whatever time the run's cloud has.
+        Some(lease) => {
+            let sign = age(lease.written);
+            format!("\nunder way: {lease}; its last sign of life is {sign} old\n")
+        }
+        None => format!("\nunder way; the last news is {} old\n", age(past.replayed.last)),
+    }
+}
+
+/// The steps of what was begun and may have changed something, with no result.
+fn unknown(past: &Past<Rollout>) -> impl Iterator<Item = &StepId> {
+    let open = past.replayed.open.iter();
+    open.filter(|(_, effect)| effect.mutates())
+        .map(|(_, effect)| &effect.step)
+}
+
+fn interrupted(global: &Global, kept: &Kept, past: &Past<Rollout>) -> String {
     let mut text = "\n■ Interrupted: the process that drove it is gone, without an outcome\n".to_owned();
-    for (_, effect) in past.replayed.open.iter().filter(|(_, effect)| effect.mutates()) {
+    for step in unknown(past) {
         let _ = writeln!(
             text,
-            "  unknown  {}: begun, and nobody knows whether it took effect",
-            effect.step
+            "  unknown  {step}: begun, and nobody knows whether it took effect"
         );
     }
-    let run = &dir.run;
+    let run = &kept.run;
     let resume = global.again(&format!("rollout resume {run}"));
     let rollback = global.again(&format!("rollout rollback {run}"));
     let _ = writeln!(
@@ -99,7 +117,7 @@ fn age(at: Timestamp) -> String {
     short(now().since(at))
 }
 
-fn lines(global: &Global, dir: &RunDir, past: &Past<Rollout>, held: bool) -> String {
+fn lines(global: &Global, kept: &Kept, past: &Past<Rollout>, driven: &Driven) -> String {
     let mut text = String::new();
     for row in &past.snapshot.rows {
         let line = json!({
@@ -113,16 +131,20 @@ fn lines(global: &Global, dir: &RunDir, past: &Past<Rollout>, held: bool) -> Str
     }
     let at = past.replayed.last.to_string();
     let last = match past.replayed.machine.outcome() {
-        Some(outcome) => outcome::of_rollout(&outcome, &dir.run, &past.replayed.machine.plan().to)
+        Some(outcome) => outcome::of_rollout(&outcome, &kept.run, &past.replayed.machine.plan().to)
             .here(global)
-            .json(dir.run.as_str(), &at),
+            .json(kept.run.as_str(), &at),
         None => json!({
             "at": at,
             "kind": "status",
-            "run": dir.run,
-            "status": if held { "under_way" } else { "interrupted" },
+            "run": kept.run,
+            "status": if driven.is_driven() { "under_way" } else { "interrupted" },
+            "by": match driven {
+                Driven::By(Some(lease)) => json!(lease),
+                Driven::By(None) | Driven::No => Value::Null,
+            },
             "phase": past.snapshot.phase,
-            "unknown": past.replayed.open.iter().filter(|(_, effect)| effect.mutates()).map(|(_, effect)| effect.step.as_str()).collect::<Vec<_>>(),
+            "unknown": unknown(past).collect::<Vec<_>>(),
         }),
     };
     let _ = writeln!(text, "{last}");

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rollout_core::id::EnvironmentName;
+use rollout_core::id::{EnvironmentName, GroupName};
 use rollout_core::plan::rollback::RollbackPolicy;
 use rollout_core::plan::window::Window;
 use toml::de::DeTable;
@@ -73,6 +73,8 @@ pub(crate) struct Promotion {
     pub(crate) from: EnvironmentName,
     /// The environment that is changed.
     pub(crate) to: EnvironmentName,
+    /// What is released there together: one runner at a time changes it.
+    pub(crate) group: GroupName,
     /// For how long the release must have run in `from`.
     pub(crate) soak: Duration,
     /// Services that may be between the old and the new release at once.
@@ -180,6 +182,7 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
     let Direction {
         from,
         to,
+        group,
         soak,
         services_at_once,
         window,
@@ -193,6 +196,7 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
             promotion: Promotion {
                 from: from.value.clone(),
                 to: to.value.clone(),
+                group,
                 soak,
                 services_at_once,
                 window,
@@ -240,6 +244,7 @@ fn environments(reader: &Reader<'_>) -> (Vec<EnvironmentName>, BTreeMap<Environm
 struct Direction {
     from: At<EnvironmentName>,
     to: At<EnvironmentName>,
+    group: GroupName,
     soak: Duration,
     services_at_once: u32,
     window: Option<Window>,
@@ -248,6 +253,10 @@ struct Direction {
 fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
     let from = reader.required("from", "\"staging\"").and_then(|v| v.parse());
     let to = reader.required("to", "\"production\"").and_then(|v| v.parse());
+    let group = match reader.value("group") {
+        Some(value) => value.parse::<GroupName>().map(|group| group.value),
+        None => GroupName::new("default").ok(),
+    };
     let soak = reader.duration("soak", Duration::from_secs(3600));
     let at_once = reader.value("services_at_once");
     let services_at_once = at_once.as_ref().and_then(reader::Value::number).unwrap_or(1);
@@ -265,6 +274,7 @@ fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
     Some(Direction {
         from: from?,
         to: to?,
+        group: group?,
         soak,
         services_at_once,
         window,

@@ -60,15 +60,7 @@ impl FileJournal {
     /// [`JournalError::Store`] when the file exists, is locked by another process, or cannot be made.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
         let path = path.into();
-        let store = |action, source| store(&path, action, source);
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(|source| store("create", source))?;
-        file.try_lock()
-            .map_err(|error| store("lock", lock_error(error)))?;
-        sync_folder(&path)?;
+        let file = make(&path)?;
         Ok(Self::on(path, Box::new(file), LineWriter::new(FORMAT)))
     }
 
@@ -83,20 +75,10 @@ impl FileJournal {
         F: DeserializeOwned,
     {
         let path = path.into();
-        let store = |action, source| store(&path, action, source);
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(|source| store("open", source))?;
-        file.try_lock()
-            .map_err(|error| store("lock", lock_error(error)))?;
+        let file = take(&path)?;
         let lines = read_lines(BufReader::new(&file), &path.display().to_string())?;
         if lines.torn.is_some() {
-            // Made durable before anything is appended: a line must never be glued to what was torn.
-            file.set_len(lines.bytes)
-                .and_then(|()| file.sync_all())
-                .map_err(|source| store("cut the torn line off", source))?;
+            cut(&file, &path, lines.bytes)?;
         }
         let writer = LineWriter::after(&lines);
         Ok(Reopened {
@@ -151,8 +133,50 @@ impl FileJournal {
     }
 }
 
+/// A new file, for this process alone.
+pub(super) fn make(path: &Path) -> Result<File, JournalError> {
+    let file = OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|source| store(path, "create", source))?;
+    lock(&file, path)?;
+    sync_folder(path)?;
+    Ok(file)
+}
+
+/// A file that is there, for this process alone from here on.
+pub(super) fn take(path: &Path) -> Result<File, JournalError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .open(path)
+        .map_err(|source| store(path, "open", source))?;
+    lock(&file, path)?;
+    Ok(file)
+}
+
+/// Cuts a torn line off. Made durable before anything is appended: a line must never be glued to what was torn.
+pub(super) fn cut(file: &File, path: &Path, whole: u64) -> Result<(), JournalError> {
+    file.set_len(whole)
+        .and_then(|()| file.sync_all())
+        .map_err(|source| store(path, "cut the torn line off", source))
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
+    file.try_lock().map_err(|error| {
+        let source = match error {
+            TryLockError::Error(error) => error,
+            TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::WouldBlock, "another process writes to it")
+            }
+        };
+        store(path, "lock", source)
+    })
+}
+
 /// The name of a new file must survive a crash, too.
-pub(super) fn sync_folder(path: &Path) -> Result<(), JournalError> {
+fn sync_folder(path: &Path) -> Result<(), JournalError> {
     let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return Ok(());
     };
@@ -166,13 +190,6 @@ pub(super) fn store(path: &Path, action: &'static str, source: io::Error) -> Jou
         action,
         place: path.display().to_string(),
         source,
-    }
-}
-
-pub(super) fn lock_error(error: TryLockError) -> io::Error {
-    match error {
-        TryLockError::Error(error) => error,
-        TryLockError::WouldBlock => io::Error::new(io::ErrorKind::WouldBlock, "another process writes to it"),
     }
 }
 

@@ -10,7 +10,7 @@ use core::future::poll_fn;
 use core::task::Poll;
 use std::boxed::Box;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::file::{Disk, lock_error, store, sync_folder};
+use super::file::{self, Disk, store};
 use super::{Durability, Entry, FORMAT, Journal, JournalError, LineWriter, Lines, Torn, read_lines};
 use crate::id::RunId;
 
@@ -68,14 +68,7 @@ impl GroupLog {
     /// [`JournalError::Store`] when it exists, is locked by another process, or cannot be made.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
         let path = path.into();
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(|source| store(&path, "create", source))?;
-        file.try_lock()
-            .map_err(|error| store(&path, "lock", lock_error(error)))?;
-        sync_folder(&path)?;
+        let file = file::make(&path)?;
         Ok(Self::on(path, Box::new(file)))
     }
 
@@ -90,20 +83,11 @@ impl GroupLog {
         F: DeserializeOwned,
     {
         let path = path.into();
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(|source| store(&path, "open", source))?;
-        file.try_lock()
-            .map_err(|error| store(&path, "lock", lock_error(error)))?;
+        let file = file::take(&path)?;
         let split = Split::of(&file, &path)?;
         let runs = split.runs(&path)?;
         if split.torn.is_some() {
-            // Made durable before anything is appended: a line must never be glued to what was torn.
-            file.set_len(split.bytes)
-                .and_then(|()| file.sync_all())
-                .map_err(|source| store(&path, "cut the torn line off", source))?;
+            file::cut(&file, &path, split.bytes)?;
         }
         Ok(Reopened {
             log: Self::on(path, Box::new(file)),

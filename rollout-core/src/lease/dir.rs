@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::memory::changed;
-use super::{LeaseStore, Scope, Stored, Version};
+use super::{LeaseRecord, LeaseStore, Scope, Stored, Version};
 use crate::error::{Applied, Error, ErrorKind, Retry};
 use crate::id::ImageDigest;
+use crate::time::Timestamp;
 
 /// One folder of a local disk, for the runners of one machine.
+///
+/// Since they are on one machine, a process that is gone can be told from one that is slow: a runner shows its
+/// [`presence`](Self::presence) for as long as it lives, and [`reap`](Self::reap) gives back the lease of one that does not.
 ///
 /// A value is written beside its place, synced, and renamed into it while a lock file is held, so that a crash at any point
 /// leaves the old value or the new one; the system drops the lock of a process that dies. Versions are digests of the
@@ -30,6 +34,32 @@ impl DirLeaseStore {
         }
     }
 
+    /// Every lease that is there, by environment and group; for people, who ask who drives what.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or what is stored is no lease.
+    pub fn all(&self) -> Result<Vec<LeaseRecord>, Error> {
+        let unreadable = |error| failed("lease:Read", &self.folder, error);
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == Io::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut scopes = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(unreadable)?.file_name();
+            scopes.extend(name.to_str().and_then(scope_of));
+        }
+        scopes.sort_unstable();
+        let mut all = Vec::new();
+        for scope in scopes {
+            if let Some(stored) = self.present(&scope)? {
+                all.push(LeaseRecord::decode(&stored.value, &scope)?);
+            }
+        }
+        Ok(all)
+    }
+
     /// The names hold only letters, digits, `-` and `_`, so `@` keeps them apart.
     fn path(&self, scope: &Scope, ending: &str) -> PathBuf {
         self.folder
@@ -46,6 +76,75 @@ impl DirLeaseStore {
             Err(error) if error.kind() == Io::NotFound => Ok(None),
             Err(error) => Err(failed("lease:Read", &path, error)),
         }
+    }
+
+    /// Shows that the process behind a session lives, for as long as the answer does. Taken before the lease is.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or another process shows the same session.
+    pub fn presence(&self, session: &str) -> Result<Presence, Error> {
+        fs::create_dir_all(&self.folder).map_err(|error| failed("lease:Presence", &self.folder, error))?;
+        let path = self.alive(session);
+        let file = File::create(&path).map_err(|error| failed("lease:Presence", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Presence { path, _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::new(
+                ErrorKind::Conflict,
+                "lease:Presence",
+                format!("{session}: another process has this session"),
+            )),
+            Err(TryLockError::Error(error)) => Err(failed("lease:Presence", &path, error)),
+        }
+    }
+
+    /// Gives a lease back on behalf of a process that has ended without doing so, and answers with what it was. `None` when nobody holds
+    /// it, its holder lives, or nothing is known of it: one that shows no [`presence`](Self::presence) is waited for like any
+    /// other.
+    ///
+    /// The system drops the lock of a process that ends, however it ends, so this takes nothing from a process that was stopped or
+    /// is slow.
+    ///
+    /// # Errors
+    /// As the store's calls, and when what is stored is no lease.
+    pub fn reap(&self, scope: &Scope, now: Timestamp) -> Result<Option<LeaseRecord>, Error> {
+        let dead = |session: &str| match File::open(self.alive(session)) {
+            Ok(file) => file.try_lock().is_ok(),
+            Err(_) => false,
+        };
+        let found = |stored: Option<Stored>| -> Result<Option<LeaseRecord>, Error> {
+            let Some(stored) = stored else { return Ok(None) };
+            let record = LeaseRecord::decode(&stored.value, scope)?;
+            let held = record.holder.as_ref();
+            Ok(held.is_some_and(|holder| dead(&holder.session)).then_some(record))
+        };
+        // Most of the time there is nothing to do, and no lock to take for that.
+        if found(self.present(scope)?)?.is_none() {
+            return Ok(None);
+        }
+        let _lock = self.lock(scope)?;
+        let Some(was) = found(self.present(scope)?)? else {
+            return Ok(None);
+        };
+        let free = LeaseRecord {
+            writes: was.writes.saturating_add(1),
+            written: now,
+            until: now,
+            holder: None,
+            ..was.clone()
+        };
+        self.replace(scope, &free.encode()?)?;
+        if let Some(holder) = &was.holder {
+            // Nobody asks for it any more.
+            let _ = fs::remove_file(self.alive(&holder.session));
+        }
+        Ok(Some(was))
+    }
+
+    /// The file that a living session locks. Sessions are any text, so it is named by a digest.
+    fn alive(&self, session: &str) -> PathBuf {
+        let digest = ImageDigest::of(session.as_bytes());
+        let name = digest.as_str().trim_start_matches("sha256:");
+        self.folder.join(format!("{name}.alive"))
     }
 
     /// Nobody else writes for as long as the answer lives.
@@ -84,6 +183,30 @@ impl DirLeaseStore {
             .and_then(|folder| folder.sync_all())
             .map_err(|error| failed("lease:Write", &self.folder, error).applied(Applied::Maybe))
     }
+}
+
+/// Shows that a process lives; see [`DirLeaseStore::presence`].
+#[derive(Debug)]
+pub struct Presence {
+    path: PathBuf,
+    /// Locked.
+    _file: File,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        // What is left behind is found unlocked, which is as good.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What a file of this name is about; `None` when it is no lease's.
+fn scope_of(name: &str) -> Option<Scope> {
+    let (environment, group) = name.strip_suffix(".lease")?.split_once('@')?;
+    Some(Scope {
+        environment: environment.parse().ok()?,
+        group: group.parse().ok()?,
+    })
 }
 
 fn version_of(value: &[u8]) -> Version {
@@ -167,6 +290,78 @@ mod tests {
         );
         drop(lock);
         block_on(other.put(&scope(), b"x", None)).expect("free again");
+    }
+
+    fn held(store: &DirLeaseStore, session: &str) -> LeaseRecord {
+        let now = Timestamp::from_millis(1_000);
+        let record = LeaseRecord {
+            format: super::super::FORMAT,
+            scope: scope(),
+            generation: crate::id::Generation(7),
+            writes: 3,
+            written: now,
+            until: now.after(core::time::Duration::from_secs(60)),
+            holder: Some(super::super::Holder {
+                owner: super::super::Owner {
+                    who: "alice".to_owned(),
+                    host: "laptop".to_owned(),
+                    url: None,
+                },
+                run: "r-1".parse().expect("valid"),
+                session: session.to_owned(),
+                since: now,
+            }),
+        };
+        let value = record.encode().expect("plain data");
+        block_on(store.put(&scope(), &value, None)).expect("new");
+        record
+    }
+
+    #[test]
+    fn the_lease_of_a_process_that_is_gone_is_given_back_and_of_one_that_lives_is_not() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = DirLeaseStore::new(dir.path());
+        let later = Timestamp::from_millis(2_000);
+        assert_eq!(
+            store.reap(&scope(), later).expect("readable"),
+            None,
+            "there is none"
+        );
+        let lives = store.presence("alice/1").expect("new");
+        assert!(store.presence("alice/1").is_err(), "it is somebody's");
+        assert_eq!(store.all().expect("readable"), []);
+        let was = held(&store, "alice/1");
+        assert_eq!(store.all().expect("readable"), core::slice::from_ref(&was));
+        assert_eq!(store.reap(&scope(), later).expect("readable"), None, "it lives");
+        // As a crash leaves it: the file is there, and nobody has it locked.
+        let path = lives.path.clone();
+        drop(lives);
+        fs::write(&path, "").expect("writable");
+        assert_eq!(store.reap(&scope(), later).expect("readable"), Some(was.clone()));
+        let stored = block_on(store.read(&scope())).expect("readable").expect("there");
+        let now = LeaseRecord::decode(&stored.value, &scope()).expect("ours");
+        assert_eq!(
+            (now.holder, now.generation, now.writes),
+            (None, was.generation, 4)
+        );
+        assert_eq!(store.reap(&scope(), later).expect("readable"), None, "it is free");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn of_a_process_that_has_shown_nothing_nothing_is_taken() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = DirLeaseStore::new(dir.path());
+        held(&store, "another machine's");
+        assert_eq!(
+            store
+                .reap(&scope(), Timestamp::from_millis(2_000))
+                .expect("readable"),
+            None
+        );
+        let stored = block_on(store.read(&scope())).expect("readable").expect("there");
+        let now = LeaseRecord::decode(&stored.value, &scope()).expect("ours");
+        assert!(now.holder.is_some());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 mod dir;
 mod memory;
 
-pub use dir::DirLeaseStore;
+pub use dir::{DirLeaseStore, Presence};
 pub use memory::MemoryLeaseStore;
 
 /// The version of the stored form that this crate writes. It reads this one and every older one.

@@ -152,12 +152,13 @@ impl Lease {
         if watch.counted >= self.policy.term || self.is_long_over(now, &seen.record) {
             return self.take(now, since, &flight, Some(*seen));
         }
-        if now.since(since) >= self.policy.wait {
+        let patience = self.policy.wait.saturating_sub(now.since(since));
+        if patience.is_zero() {
             let by = Box::new(seen.record);
             return ended(Outcome::Refused { by });
         }
         // At the moment itself, not at the first look after it.
-        let left = self.policy.term.saturating_sub(watch.counted);
+        let left = self.policy.term.saturating_sub(watch.counted).min(patience);
         let flight = flight
             .calmed()
             .at(now.after(left.min(self.policy.tick)), Doing::Look);

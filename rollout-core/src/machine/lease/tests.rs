@@ -260,7 +260,12 @@ fn another_holder_is_waited_for_as_long_as_asked_and_named() {
         scene.settle(second, Event::Elapsed);
         assert_eq!(scene.walk.machine.outcome(), None);
     }
-    scene.settle(16, Event::Elapsed);
+    // Not a look later.
+    assert_eq!(
+        scene.walk.machine.deadline().map(|deadline| deadline.at),
+        Some(at(13))
+    );
+    scene.settle(13, Event::Elapsed);
     assert!(matches!(scene.outcome(), Outcome::Refused { .. }));
 }
 

@@ -2,10 +2,11 @@
 
 use super::work::{Child, Deployed, Work};
 use super::{End, Serving, StepState, Superseding};
+use crate::dns::Snapshot;
 use crate::error::Applied;
 use crate::evidence::{Cause, Evidence, Reason, StuckReason};
 use crate::id::{DeploymentId, ServiceName, StepId, TaskDefinitionArn, TaskName};
-use crate::machine::cutover::Cutover;
+use crate::machine::cutover::{Cutover, Written};
 use crate::machine::unwind::{Item, Undo};
 use crate::machine::{Machine, cutover, deployment, gate, promotion, task};
 use crate::plan::{RolloutPlan, step};
@@ -40,9 +41,7 @@ impl Work {
             Ending::Task(name, outcome) => self.task_ended(plan, step, name, outcome),
             Ending::Service(name, outcome) => self.service_ended(plan, step, name, outcome),
             Ending::Gate(outcome) => self.gate_ended(step, outcome, now),
-            Ending::Record(index, machine, outcome) => {
-                self.record_ended(plan, step, index, &machine, outcome)
-            }
+            Ending::Record(index, written, outcome) => self.record_ended(plan, step, index, written, outcome),
         }
     }
 
@@ -179,13 +178,13 @@ impl Work {
         plan: &RolloutPlan,
         step: &StepId,
         index: usize,
-        machine: &Cutover,
+        written: Option<Overwritten>,
         outcome: cutover::Outcome,
     ) -> Booked {
         match outcome {
             cutover::Outcome::Moved { now, evidence, .. } => {
                 self.evidence.extend(evidence);
-                self.undo_record(plan, step, index, machine);
+                self.undo_record(plan, step, index, written);
                 self.records.push(now);
                 Booked::Done
             }
@@ -195,22 +194,23 @@ impl Work {
             cutover::Outcome::Superseded(reason) => Booked::Bad(End::Superseded(Superseding::Record(reason))),
             // The way back of the release tries once more, and tells the person what to run if it cannot either.
             cutover::Outcome::Stuck(stuck) => {
-                self.undo_record(plan, step, index, machine);
+                self.undo_record(plan, step, index, written);
                 let reason = Reason::new(cause(stuck.reason), stuck.text).with(stuck.evidence);
                 Booked::failed(step, reason)
             }
         }
     }
 
-    fn undo_record(&mut self, plan: &RolloutPlan, step: &StepId, index: usize, machine: &Cutover) {
-        let (Some(cutover), Some((original, ours))) = (plan.cutovers.get(index), machine.undo()) else {
+    fn undo_record(&mut self, plan: &RolloutPlan, step: &StepId, index: usize, written: Option<Overwritten>) {
+        let (Some(cutover), Some(Overwritten { original, ours })) = (plan.cutovers.get(index), written)
+        else {
             return;
         };
         let undo = Undo::Record {
             zone: cutover.zone.clone(),
             key: cutover.key.clone(),
-            original: Box::new(original.clone()),
-            ours: ours.to_vec(),
+            original,
+            ours,
             allow_unhealthy_target: cutover.allow_unhealthy_target,
         };
         self.changed.push(Item {
@@ -226,7 +226,23 @@ enum Ending {
     Task(TaskName, task::Outcome),
     Service(ServiceName, deployment::Outcome),
     Gate(gate::Outcome),
-    Record(usize, Box<Cutover>, cutover::Outcome),
+    Record(usize, Option<Overwritten>, cutover::Outcome),
+}
+
+/// A record that was written: what it said before, and our writes.
+struct Overwritten {
+    original: Box<Snapshot>,
+    ours: Vec<Written>,
+}
+
+impl Overwritten {
+    fn by(machine: &Cutover) -> Option<Self> {
+        let (original, ours) = machine.undo()?;
+        Some(Self {
+            original: Box::new(original.clone()),
+            ours: ours.to_vec(),
+        })
+    }
 }
 
 impl Child {
@@ -243,7 +259,7 @@ impl Child {
             Self::Gate(machine) => machine.outcome().map(Ending::Gate),
             Self::Record(index, machine) => machine
                 .outcome()
-                .map(|outcome| Ending::Record(*index, machine.clone(), outcome)),
+                .map(|outcome| Ending::Record(*index, Overwritten::by(machine), outcome)),
         }
     }
 }

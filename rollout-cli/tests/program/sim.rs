@@ -1,67 +1,12 @@
 //! The program itself, on the simulated cloud: exit codes, what it prints, what it keeps.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
-fn storefront() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/rollout.toml")
-}
-
-/// The program with a state directory of its own.
-struct Rollout {
-    state: tempfile::TempDir,
-}
-
-impl Rollout {
-    fn new() -> Self {
-        Self {
-            state: tempfile::tempdir().expect("a directory"),
-        }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
-        command
-            .args(["--cloud", "sim", "--config"])
-            .arg(storefront())
-            .arg("--state-dir")
-            .arg(self.state.path())
-            .args(args)
-            .env_remove("ROLLOUT_CLOUD")
-            .env_remove("ROLLOUT_OVERLAY")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("it starts")
-    }
-
-    /// Runs with `--json`; every line must be an object with a kind.
-    fn json(&self, args: &[&str]) -> (Option<i32>, Vec<Value>) {
-        let output = self.command(args).arg("--json").output().expect("it starts");
-        let text = String::from_utf8(output.stdout).expect("it is text");
-        let lines: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
-            .collect();
-        for line in &lines {
-            assert!(line["kind"].is_string(), "{line}");
-        }
-        (output.status.code(), lines)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.state.path().join(name)
-    }
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
+#[cfg(unix)]
+use crate::harness::kill;
+use crate::harness::{Rollout, stdout};
 
 #[test]
 fn a_release_is_released_and_taken_back_again() {
@@ -154,7 +99,7 @@ fn a_plan_reads_only_and_finds_every_refusal() {
     let image = &plan["services"][0]["images"]["app"];
     assert!(image["from"].is_string() && image["to"].is_string(), "{plan}");
     assert_ne!(image["from"], image["to"], "{plan}");
-    assert!(!rollout.path("runs").exists() && !rollout.path("sim.json").exists());
+    assert!(!rollout.state("runs").exists() && !rollout.state("sim.json").exists());
 
     let two = [
         "plan",
@@ -169,31 +114,10 @@ fn a_plan_reads_only_and_finds_every_refusal() {
     assert!(refusals.len() >= 2, "{}", lines[0]);
 }
 
-/// Starts a run at a pace that leaves time to stop it, and waits until the backend is being deployed, so that there is a way
-/// back to go.
-fn under_way(rollout: &Rollout) -> (Child, impl Iterator<Item = Value> + use<>) {
-    let mut child = rollout
-        .command(&["run", "--run", "slow", "--json", "--sim-speed", "100"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let out = BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut lines = out.lines().map(|line| {
-        let line = line.expect("text");
-        serde_json::from_str::<Value>(&line).expect(&line)
-    });
-    let begun = lines.any(|line| {
-        let deploying = line["note"].as_str().is_some_and(|note| note.contains("running"));
-        line["step"] == "service/backend" && line["state"] == "working" && deploying
-    });
-    assert!(begun, "it never came to the backend");
-    (child, lines)
-}
-
 #[test]
 fn another_process_aborts_a_run_and_reads_how_far_it_is() {
     let rollout = Rollout::new();
-    let (mut child, lines) = under_way(&rollout);
+    let (mut child, lines) = rollout.under_way("slow");
     let (code, status) = rollout.json(&["status", "slow"]);
     assert_eq!(code, Some(0));
     assert_eq!(status.last().expect("a status")["status"], "under_way");
@@ -206,19 +130,11 @@ fn another_process_aborts_a_run_and_reads_how_far_it_is() {
 }
 
 #[cfg(unix)]
-fn interrupt(child: &Child) {
-    let status = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(status.expect("there is a kill").success());
-}
-
-#[cfg(unix)]
 #[test]
 fn ctrl_c_goes_to_a_safe_place_and_says_where() {
     let rollout = Rollout::new();
-    let (mut child, lines) = under_way(&rollout);
-    interrupt(&child);
+    let (mut child, lines) = rollout.under_way("slow");
+    kill(&child, "-INT");
     let last = lines.last().expect("the outcome");
     assert_eq!(last["outcome"], "Aborted", "{last}");
     assert!(
@@ -234,13 +150,13 @@ fn ctrl_c_goes_to_a_safe_place_and_says_where() {
 #[test]
 fn a_second_ctrl_c_leaves_at_once_and_the_run_can_be_taken_back() {
     let rollout = Rollout::new();
-    let (mut child, mut lines) = under_way(&rollout);
-    interrupt(&child);
+    let (mut child, mut lines) = rollout.under_way("slow");
+    kill(&child, "-INT");
     assert!(
         lines.any(|line| line["kind"] == "message"),
         "the first one is answered"
     );
-    interrupt(&child);
+    kill(&child, "-INT");
     let last = lines.last().expect("a last word");
     assert_eq!(last["kind"], "left", "{last}");
     assert_eq!(child.wait().expect("it ends").code(), Some(130));

@@ -1,72 +1,12 @@
 //! The rollback policy through the program, on the simulated cloud: what is refused, what is held, what a signal leaves.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-
 use serde_json::Value;
 
-/// The program with a state directory of its own, and an overlay with a `[rollback]` section.
-struct Rollout {
-    state: tempfile::TempDir,
-    overlay: Option<PathBuf>,
-}
+use crate::harness::{Rollout, kill};
 
-impl Rollout {
-    fn new() -> Self {
-        Self {
-            state: tempfile::tempdir().expect("a directory"),
-            overlay: None,
-        }
-    }
-
-    fn with(policy: &str) -> Self {
-        let mut rollout = Self::new();
-        let file = rollout.state.path().join("policy.toml");
-        std::fs::write(&file, format!("[rollback]\n{policy}\n")).expect("writable");
-        rollout.overlay = Some(file);
-        rollout
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
-        command
-            .args(["--cloud", "sim", "--config"])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/rollout.toml"))
-            .arg("--state-dir")
-            .arg(self.state.path())
-            .args(args)
-            .env_remove("ROLLOUT_CLOUD")
-            .env_remove("ROLLOUT_OVERLAY")
-            .env("USER", "ann")
-            .stdin(Stdio::null());
-        if let Some(overlay) = &self.overlay {
-            command.arg("--overlay").arg(overlay);
-        }
-        command
-    }
-
-    fn text(&self, args: &[&str]) -> (Option<i32>, String) {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.command(args).output().expect("it starts");
-        let text = String::from_utf8([stdout, stderr].concat()).expect("text");
-        (status.code(), text)
-    }
-
-    fn json(&self, args: &[&str]) -> (Option<i32>, Vec<Value>) {
-        let output = self.command(args).arg("--json").output().expect("it starts");
-        let text = String::from_utf8(output.stdout).expect("text");
-        let lines = text.lines().map(|line| serde_json::from_str(line).expect(line));
-        (output.status.code(), lines.collect())
-    }
-
-    fn end(&self, args: &[&str]) -> (Option<i32>, Value) {
-        let (code, lines) = self.json(args);
-        (code, lines.last().expect("a line").clone())
-    }
+/// With a `[rollback]` section.
+fn with(policy: &str) -> Rollout {
+    Rollout::with(&format!("[rollback]\n{policy}\n"))
 }
 
 fn says(value: &Value, word: &str) -> bool {
@@ -105,7 +45,7 @@ fn after_a_rollback_by_hand_nothing_new_goes_there_until_a_person_says_so() {
     }
     assert!(says(&end["next"], "rollout hold lift --env production"), "{end}");
     assert_eq!(end["details"]["refused"]["held"]["run"], "one");
-    assert!(!rollout.state.path().join("runs/two").exists(), "a run was begun");
+    assert!(!rollout.state("runs/two").exists(), "a run was begun");
     let (code, text) = rollout.text(&["plan"]);
     assert_eq!(code, Some(10), "{text}");
     assert!(text.contains("production is held"), "{text}");
@@ -159,7 +99,7 @@ fn after_a_rollback_by_hand_nothing_new_goes_there_until_a_person_says_so() {
 
 #[test]
 fn a_rollback_is_not_rolled_back() {
-    let rollout = Rollout::with("hold = \"never\"");
+    let rollout = with("hold = \"never\"");
     assert_eq!(rollout.end(&["run", "--run", "one"]).0, Some(0));
     assert_eq!(rollout.end(&["rollback", "one"]).0, Some(0));
     let (code, end) = rollout.end(&["rollback", "one"]);
@@ -186,7 +126,7 @@ fn a_rollback_is_not_rolled_back() {
 #[test]
 fn the_policy_says_which_rollbacks_hold() {
     let bad = ["run", "--run", "one", "--sim-incident", "bad-image"];
-    let rollout = Rollout::with("hold = \"always\"");
+    let rollout = with("hold = \"always\"");
     assert_eq!(rollout.end(&bad).0, Some(11));
     let (code, end) = rollout.end(&["run", "--run", "two"]);
     assert_eq!(code, Some(10), "{end}");
@@ -195,7 +135,7 @@ fn the_policy_says_which_rollbacks_hold() {
         "{end}"
     );
 
-    let rollout = Rollout::with("hold = \"never\"");
+    let rollout = with("hold = \"never\"");
     assert_eq!(rollout.end(&["run", "--run", "one"]).0, Some(0));
     assert_eq!(rollout.end(&["rollback"]).0, Some(0));
     assert_eq!(
@@ -207,7 +147,7 @@ fn the_policy_says_which_rollbacks_hold() {
 
 #[test]
 fn a_way_back_that_is_left_to_a_person_is_left_and_a_person_goes_it() {
-    let rollout = Rollout::with("automatic = false");
+    let rollout = with("automatic = false");
     let (code, end) = rollout.end(&["run", "--run", "one", "--sim-incident", "bad-image"]);
     assert_eq!(
         (code, &end["outcome"]),
@@ -238,7 +178,7 @@ fn the_short_cut_comes_back_where_no_new_task_could_start() {
         (Some(11), &Value::from("RolledBack")),
         "{end}"
     );
-    let (code, end) = Rollout::with("fast = false").end(&broken);
+    let (code, end) = with("fast = false").end(&broken);
     assert_eq!(
         (code, &end["outcome"]),
         (Some(14), &Value::from("Stuck")),
@@ -249,7 +189,7 @@ fn the_short_cut_comes_back_where_no_new_task_could_start() {
 
 #[test]
 fn what_is_too_old_to_go_back_to_refuses_the_release_by_day() {
-    let rollout = Rollout::with("max_age = \"1s\"");
+    let rollout = with("max_age = \"1s\"");
     let (code, end) = rollout.end(&["run", "--run", "one"]);
     assert_eq!(
         (code, &end["outcome"]),
@@ -258,36 +198,8 @@ fn what_is_too_old_to_go_back_to_refuses_the_release_by_day() {
     );
     assert!(says(&end["why"], "max_age") && says(&end["why"], "ago"), "{end}");
     assert!(says(&end["summary"], "nothing was touched"), "{end}");
-    let rollout = Rollout::with("max_age = \"3650d\"");
+    let rollout = with("max_age = \"3650d\"");
     assert_eq!(rollout.end(&["run", "--run", "one"]).0, Some(0));
-}
-
-/// Starts a run at a pace that leaves time to stop it, and waits until the backend is being deployed.
-fn under_way(rollout: &Rollout) -> (Child, impl Iterator<Item = Value> + use<>) {
-    let mut child = rollout
-        .command(&["run", "--run", "slow", "--json", "--sim-speed", "100"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let out = BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut lines = out
-        .lines()
-        .map_while(Result::ok)
-        .filter_map(|line| serde_json::from_str::<Value>(&line).ok());
-    let begun = lines.any(|line| {
-        let deploying = line["note"].as_str().is_some_and(|note| note.contains("running"));
-        line["step"] == "service/backend" && line["state"] == "working" && deploying
-    });
-    assert!(begun, "it never came to the backend");
-    (child, lines)
-}
-
-#[cfg(unix)]
-fn kill(child: &Child, signal: &str) {
-    let status = Command::new("kill")
-        .args([signal, &child.id().to_string()])
-        .status();
-    assert!(status.expect("there is a kill").success());
 }
 
 /// A CI system cancels a job: SIGTERM, and ten seconds later SIGKILL. What is under way has been stopped in the cloud by
@@ -296,7 +208,7 @@ fn kill(child: &Child, signal: &str) {
 #[test]
 fn a_cancelled_job_has_reached_the_cloud_before_it_is_killed_and_another_runner_ends_it() {
     let rollout = Rollout::new();
-    let (mut child, mut lines) = under_way(&rollout);
+    let (mut child, mut lines) = rollout.under_way("slow");
     kill(&child, "-TERM");
     // The way back has begun in the cloud: its call was made.
     assert!(
@@ -310,8 +222,7 @@ fn a_cancelled_job_has_reached_the_cloud_before_it_is_killed_and_another_runner_
         "it was faster than the kill"
     );
 
-    let journal =
-        std::fs::read_to_string(rollout.state.path().join("runs/slow/journal.jsonl")).expect("a journal");
+    let journal = std::fs::read_to_string(rollout.state("runs/slow/journal.jsonl")).expect("a journal");
     assert!(
         journal.contains("\"abort\""),
         "the journal does not know of the abort"
@@ -336,7 +247,7 @@ fn a_cancelled_job_has_reached_the_cloud_before_it_is_killed_and_another_runner_
 #[test]
 fn a_job_that_is_killed_at_once_leaves_an_open_run_that_can_be_taken_back_and_is_held_then() {
     let rollout = Rollout::new();
-    let (mut child, _lines) = under_way(&rollout);
+    let (mut child, _lines) = rollout.under_way("slow");
     kill(&child, "-KILL");
     child.wait().expect("it ends");
     let (code, end) = rollout.end(&["rollback", "slow", "--reason", "the job was cancelled"]);

@@ -1,58 +1,16 @@
 //! The plug is pulled: the program is killed with SIGKILL at any moment, and another process goes on with its run.
 
-#![cfg(unix)]
-
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-/// The program with a state directory of its own.
-struct Rollout {
-    state: tempfile::TempDir,
-}
+use crate::harness::Rollout;
 
 impl Rollout {
-    fn new() -> Self {
-        Self {
-            state: tempfile::tempdir().expect("a directory"),
-        }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
-        command
-            .args(["--cloud", "sim", "--config"])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/rollout.toml"))
-            .arg("--state-dir")
-            .arg(self.state.path())
-            .args(args)
-            .env_remove("ROLLOUT_CLOUD")
-            .env_remove("ROLLOUT_OVERLAY")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("it starts")
-    }
-
-    fn text(&self, args: &[&str]) -> (Option<i32>, String) {
-        let output = self.run(args);
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(text).expect("text"))
-    }
-
-    fn json(&self, args: &[&str]) -> (Option<i32>, Vec<Value>) {
-        let output = self.command(args).arg("--json").output().expect("it starts");
-        let text = String::from_utf8(output.stdout).expect("text");
-        let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
-        (output.status.code(), lines.collect())
-    }
-
     fn journal(&self) -> PathBuf {
-        self.state.path().join("runs/one/journal.jsonl")
+        self.state("runs/one/journal.jsonl")
     }
 
     /// A run, killed when it has printed so many lines, or somewhat later. `false` when it was faster.

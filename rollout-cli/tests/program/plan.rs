@@ -1,95 +1,41 @@
 //! A plan that is kept, agreed to and run: `rollout plan --out`, `rollout run --plan`, and the time that a run needs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn storefront() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/rollout.toml")
+use crate::harness::{Rollout, stderr, stdout, storefront};
+
+/// Exit code, the last JSON line, and what was said on standard error.
+fn json(rollout: &Rollout, args: &[&str]) -> (Option<i32>, Value, String) {
+    let output = rollout.run(&[args, &["--json"]].concat());
+    let text = stdout(&output);
+    let last = text.lines().last().map_or(Value::Null, |line| {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    });
+    (output.status.code(), last, stderr(&output))
 }
 
-/// The program with a state directory of its own, on the simulated cloud.
-struct Rollout {
-    state: tempfile::TempDir,
-}
-
-impl Rollout {
-    fn new() -> Self {
-        Self {
-            state: tempfile::tempdir().expect("a directory"),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.state.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_rollout"))
-            .args(["--cloud", "sim", "--config"])
-            .arg(storefront())
-            .arg("--state-dir")
-            .arg(self.path("state"))
-            .args(args)
-            .env_remove("ROLLOUT_CLOUD")
-            .env_remove("ROLLOUT_OVERLAY")
-            .current_dir(self.state.path())
-            .stdin(Stdio::null())
-            .output()
-            .expect("it starts")
-    }
-
-    /// Exit code, the last JSON line, and what was said on standard error.
-    fn json(&self, args: &[&str]) -> (Option<i32>, Value, String) {
-        let output = self.run(&[args, &["--json"]].concat());
-        let text = String::from_utf8(output.stdout).expect("it is text");
-        let last = text.lines().last().map_or(Value::Null, |line| {
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
-        });
-        (
-            output.status.code(),
-            last,
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        )
-    }
-
-    fn overlay(&self, text: &str) -> PathBuf {
-        let path = self.path("overlay.toml");
-        fs::write(&path, text).expect("writable");
-        path
-    }
-
-    /// Makes a plan that will do, and says its JSON.
-    fn plan(&self, file: &str) -> Value {
-        let (code, plan, _) = self.json(&["plan", "--out", file]);
-        assert_eq!(code, Some(0), "{plan}");
-        plan
-    }
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// Makes a plan that will do, and says its JSON.
+fn plan(rollout: &Rollout, file: &str) -> Value {
+    let (code, plan, _) = json(rollout, &["plan", "--out", file]);
+    assert_eq!(code, Some(0), "{plan}");
+    plan
 }
 
 #[test]
 fn what_was_agreed_to_is_run_once_and_then_the_world_has_moved() {
     let rollout = Rollout::new();
-    let plan = rollout.plan("plan.json");
+    let plan = plan(&rollout, "plan.json");
     let sha256 = plan["kept"]["sha256"].as_str().expect("its hash");
     let text = fs::read_to_string(rollout.path("plan.json")).expect("it was written");
     assert!(text.contains(sha256));
 
-    let (code, last, _) = rollout.json(&["run", "--plan", "plan.json", "--run", "one"]);
+    let (code, last, _) = json(&rollout, &["run", "--plan", "plan.json", "--run", "one"]);
     assert_eq!(code, Some(0), "{last}");
     assert_eq!(last["outcome"], "Released");
 
-    let (code, last, _) = rollout.json(&["run", "--plan", "plan.json", "--run", "two"]);
+    let (code, last, _) = json(&rollout, &["run", "--plan", "plan.json", "--run", "two"]);
     assert_eq!(code, Some(10), "{last}");
     assert_eq!(last["outcome"], "Refused");
     let details = &last["details"]["refused"]["why"];
@@ -120,7 +66,7 @@ fn what_was_agreed_to_is_run_once_and_then_the_world_has_moved() {
         "{said}"
     );
 
-    let (code, last, _) = rollout.json(&["status", "two"]);
+    let (code, last, _) = json(&rollout, &["status", "two"]);
     assert_eq!(
         (code, last["outcome"].as_str()),
         (Some(0), Some("Refused")),
@@ -131,9 +77,9 @@ fn what_was_agreed_to_is_run_once_and_then_the_world_has_moved() {
 #[test]
 fn the_same_plan_is_not_written_twice_and_another_one_is_not_overwritten() {
     let rollout = Rollout::new();
-    let first = rollout.plan("plan.json");
+    let first = plan(&rollout, "plan.json");
     let bytes = fs::read(rollout.path("plan.json")).expect("it was written");
-    let again = rollout.plan("plan.json");
+    let again = plan(&rollout, "plan.json");
     assert_eq!(first["kept"]["sha256"], again["kept"]["sha256"]);
     assert_eq!(
         (&first["kept"]["written"], &again["kept"]["written"]),
@@ -151,7 +97,7 @@ fn the_same_plan_is_not_written_twice_and_another_one_is_not_overwritten() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("holds no plan"), "{}", stderr(&output));
     assert_eq!(fs::read(rollout.path("notes.txt")).expect("it is there"), b"mine");
-    let left: Vec<_> = fs::read_dir(rollout.state.path())
+    let left: Vec<_> = fs::read_dir(rollout.path(""))
         .expect("readable")
         .map(|entry| {
             entry
@@ -168,13 +114,16 @@ fn the_same_plan_is_not_written_twice_and_another_one_is_not_overwritten() {
 #[test]
 fn a_plan_that_a_run_would_refuse_is_not_kept() {
     let rollout = Rollout::new();
-    let (code, plan, _) = rollout.json(&[
-        "plan",
-        "--out",
-        "plan.json",
-        "--sim-incident",
-        "alarm-before-start",
-    ]);
+    let (code, plan, _) = json(
+        &rollout,
+        &[
+            "plan",
+            "--out",
+            "plan.json",
+            "--sim-incident",
+            "alarm-before-start",
+        ],
+    );
     assert_eq!(code, Some(10), "{plan}");
     assert!(plan["kept"].is_null());
     assert!(!rollout.path("plan.json").exists());
@@ -183,7 +132,7 @@ fn a_plan_that_a_run_would_refuse_is_not_kept() {
 #[test]
 fn a_plan_that_was_changed_or_is_none_is_refused_before_any_cloud_is_asked() {
     let rollout = Rollout::new();
-    rollout.plan("plan.json");
+    plan(&rollout, "plan.json");
     let text = fs::read_to_string(rollout.path("plan.json")).expect("it was written");
     let newer = text.replace("\"rollout_plan\": 1", "\"rollout_plan\": 2");
     for (name, text, says) in [
@@ -212,7 +161,7 @@ fn a_plan_that_was_changed_or_is_none_is_refused_before_any_cloud_is_asked() {
 #[test]
 fn a_plan_is_run_with_the_configuration_that_it_was_made_with() {
     let rollout = Rollout::new();
-    rollout.plan("plan.json");
+    plan(&rollout, "plan.json");
     let overlay = rollout.overlay("environments.production.cluster = \"elsewhere\"");
     let overlay = overlay.to_str().expect("text");
     let output = rollout.run(&["run", "--plan", "plan.json", "--overlay", overlay]);
@@ -262,7 +211,7 @@ fn frozen(rollout: &Rollout, from: &str) -> String {
 #[test]
 fn a_run_that_could_outlast_its_window_is_not_begun() {
     let rollout = Rollout::new();
-    let plan = rollout.plan("plan.json");
+    let plan = plan(&rollout, "plan.json");
     let worst = plan["worst_case"]["total"].as_u64().expect("seconds");
     let forward = plan["worst_case"]["forward"].as_u64().expect("seconds");
     let back = plan["worst_case"]["back"].as_u64().expect("seconds");
@@ -285,18 +234,24 @@ fn a_run_that_could_outlast_its_window_is_not_begun() {
         assert!(!rollout.path("late.json").exists());
     }
     let made_at = plan["kept"]["made_at"].as_str().expect("a moment").to_owned();
-    let (code, refused, _) = rollout.json(&[
-        "run",
-        "--overlay",
-        &frozen(&rollout, &later(&made_at, worst - 60)),
-    ]);
+    let (code, refused, _) = json(
+        &rollout,
+        &[
+            "run",
+            "--overlay",
+            &frozen(&rollout, &later(&made_at, worst - 60)),
+        ],
+    );
     assert_eq!(code, Some(10), "{refused}");
     assert_eq!(refused["details"]["refused"]["why"]["cause"], "no_time");
-    let (code, released, _) = rollout.json(&[
-        "run",
-        "--overlay",
-        &frozen(&rollout, &later(&made_at, worst + 600)),
-    ]);
+    let (code, released, _) = json(
+        &rollout,
+        &[
+            "run",
+            "--overlay",
+            &frozen(&rollout, &later(&made_at, worst + 600)),
+        ],
+    );
     assert_eq!(code, Some(0), "{released}");
 }
 

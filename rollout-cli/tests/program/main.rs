@@ -1,0 +1,10 @@
+//! The program itself, on the simulated cloud: exit codes, what it prints, what it keeps, and what becomes of it when it is killed.
+
+mod harness;
+mod plan;
+mod policy;
+#[cfg(unix)]
+mod resume;
+mod sim;
+#[cfg(unix)]
+mod terminals;
