@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod draft;
 mod exit;
+mod fleet;
 mod follow;
 mod hold;
 mod outcome;
@@ -50,7 +51,7 @@ fn failed(global: &Global, error: &anyhow::Error) -> Exit {
             None => eprintln!("{}: {error:#}", paint.bold(Colour::Red, "error")),
         }
     }
-    if invalid.is_some() || error.is::<planfile::Unusable>() {
+    if invalid.is_some() || error.is::<planfile::Unusable>() || error.is::<fleet::Unusable>() {
         Exit::Usage
     } else {
         Exit::Failed
