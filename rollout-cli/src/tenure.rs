@@ -20,7 +20,15 @@ use crate::{command, runner};
 /// How long one effect may be on its way for which a lease was just proved.
 pub(crate) const ON_ITS_WAY: Duration = Duration::from_secs(20);
 
-/// Waits for the lease of the target environment, does the work under it, and gives it back.
+/// What a release changes: the target environment, and in it what is released together.
+pub(crate) fn scope(config: &Config) -> Scope {
+    Scope {
+        environment: config.promotion.to.clone(),
+        group: config.promotion.group.clone(),
+    }
+}
+
+/// Waits for a lease, does the work under it, and gives it back.
 ///
 /// The inner error is the end of a command that could not have it: another runner holds it.
 ///
@@ -28,17 +36,14 @@ pub(crate) const ON_ITS_WAY: Duration = Duration::from_secs(20);
 /// The work's, and when the lease cannot be had for another reason.
 pub(crate) async fn under<T>(
     global: &Global,
-    config: &Config,
+    scope: Scope,
     state: &State,
     wall: &Wall,
     asked: Asked<'_>,
     work: impl AsyncFnOnce(&Tenure) -> anyhow::Result<T>,
 ) -> anyhow::Result<Result<T, Report>> {
     let claim = Claim {
-        scope: Scope {
-            environment: config.promotion.to.clone(),
-            group: config.promotion.group.clone(),
-        },
+        scope,
         owner: runner::owner(),
         run: asked.run.clone(),
         session: runner::session(),

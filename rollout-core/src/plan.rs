@@ -18,6 +18,7 @@ use crate::time::millis;
 
 pub mod assumed;
 pub mod document;
+pub mod fleet;
 pub mod rollback;
 mod secret;
 pub mod step;

@@ -14,6 +14,7 @@ macro_rules! shared {
 pub mod clock;
 pub mod conformance;
 pub mod explore;
+pub mod fleet;
 pub mod run;
 pub mod script;
 pub mod truth;
