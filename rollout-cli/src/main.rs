@@ -53,7 +53,8 @@ fn failed(global: &Global, error: &anyhow::Error) -> Exit {
         }
     }
     // What a plan cannot be made of is in the configuration.
-    let unusable = error.is::<planfile::Unusable>() || error.is::<fleet::Unusable>() || error.is::<PlanErrors>();
+    let unusable =
+        error.is::<planfile::Unusable>() || error.is::<fleet::Unusable>() || error.is::<PlanErrors>();
     if invalid.is_some() || unusable {
         Exit::Usage
     } else {

@@ -6,8 +6,8 @@
 mod cargo;
 mod docs;
 mod emulator;
-mod many;
 mod licences;
+mod many;
 mod mutants;
 mod spdx;
 mod steps;

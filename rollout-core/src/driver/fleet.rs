@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::id::{Generation, MemberName, RunId, StepId, WaveName};
 use crate::machine::fleet::{BackEnd, Effect, End, Event, Fleet};
 use crate::machine::{Effect as _, Lifecycle, gate};
+use crate::pace::Priority;
 use crate::port::{Clock, HealthGate};
 use crate::probe::SampleRequest;
 use crate::time::Timestamp;
@@ -197,6 +198,8 @@ impl FleetPerformer {
             attempt,
             generation: self.generation,
             deadline,
+            // What a member does about it says its own run, call by call.
+            priority: Priority::Look,
         })
     }
 
