@@ -188,6 +188,7 @@ fn region(side: &Side) -> Result<String, Failure> {
 fn draft(production: &Side, release: Release) -> Result<Draft, Failure> {
     let deployment = deployment::Policy {
         poll_every: POLL,
+        pace: None,
         give_up: Duration::from_secs(900),
         stopped_tasks: 1,
         max_errors: 10,

@@ -178,6 +178,7 @@ fn spec(cloud: &SimCloud, ports: &Ports) -> Result<Spec, Box<dyn Error>> {
 const fn policy() -> Policy {
     Policy {
         poll_every: Duration::from_secs(5),
+        pace: None,
         give_up: Duration::from_secs(900),
         stopped_tasks: 2,
         max_errors: 5,

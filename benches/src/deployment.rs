@@ -30,6 +30,7 @@ pub fn deployment() -> Script<Deployment> {
     };
     let policy = Policy {
         poll_every: secs(5),
+        pace: None,
         give_up: secs(900),
         stopped_tasks: 2,
         max_errors: 3,

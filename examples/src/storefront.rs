@@ -251,6 +251,7 @@ fn policy() -> RolloutPolicy {
 const fn deployment_policy() -> deployment::Policy {
     deployment::Policy {
         poll_every: secs(5),
+        pace: None,
         give_up: minutes(15),
         stopped_tasks: 2,
         max_errors: 5,

@@ -225,7 +225,7 @@ fn classify(code: &str, status: u16) -> Row {
             client(ErrorKind::PermissionDenied, Retry::Never)
         }
         // "No such ..." of Route 53, S3 and older services; the `*NotFoundException` of the others is caught below.
-        "NoSuchHostedZone" | "NoSuchChange" | "NoSuchHealthCheck" | "NoSuchDelegationSet" | "ResourceNotFound"
+        "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" | "NoSuchHostedZone" | "NoSuchChange" | "NoSuchHealthCheck" | "NoSuchDelegationSet" | "ResourceNotFound"
         | "LoadBalancerNotFound" | "TargetGroupNotFound" | "ListenerNotFound" | "RuleNotFound" => {
             client(ErrorKind::NotFound, Retry::Never)
         }

@@ -7,6 +7,7 @@
 //! | `ecs` (brings `sts`) | ECS | `ecs::EcsEnvironment`, `ecs::EcsRollback` | `Environment`, `Rollback` | `ecs::ACTIONS` |
 //! | `logs` | CloudWatch Logs | log tail of failed and one-off tasks | part of `Environment` | `logs::ACTIONS` |
 //! | `secretsmanager` | Secrets Manager | whether a secret is there | part of `Rollback` | `secretsmanager::ACTIONS` |
+//! | `sqs` | SQS | `sqs::EventQueue`: hints from the events of ECS | none: signals of a drive | `sqs::ACTIONS` |
 //! | `elbv2` | ELBv2 | target health | `HealthGate` | see its module |
 //! | `cloudwatch` | CloudWatch | alarms | `HealthGate` | see its module |
 //! | `route53` | Route 53 | records as compare-and-set | `DnsCutover` | see its module |
@@ -32,6 +33,7 @@
     feature = "logs",
     feature = "route53",
     feature = "secretsmanager",
+    feature = "sqs",
     feature = "sts"
 ))]
 pub(crate) mod config;
@@ -43,6 +45,7 @@ pub(crate) mod config;
     feature = "logs",
     feature = "route53",
     feature = "secretsmanager",
+    feature = "sqs",
     feature = "sts"
 ))]
 pub(crate) mod error;
@@ -93,9 +96,19 @@ pub mod resolve;
 pub mod route53;
 #[cfg(feature = "secretsmanager")]
 pub mod secretsmanager;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 #[cfg(feature = "sts")]
 pub mod sts;
-#[cfg(all(test, any(feature = "ecr", feature = "ecs", feature = "secretsmanager")))]
+#[cfg(all(
+    test,
+    any(
+        feature = "ecr",
+        feature = "ecs",
+        feature = "secretsmanager",
+        all(feature = "sqs", feature = "sts")
+    )
+))]
 #[cfg_attr(not(feature = "ecs"), expect(dead_code, reason = "the other tests need less"))]
 mod testing;
 pub mod time;

@@ -175,6 +175,7 @@ fn policy(config: &Config) -> RolloutPolicy {
         .max();
     let deployment = deployment::Policy {
         poll_every: seconds(5),
+        pace: None,
         give_up: longest.unwrap_or_default().max(seconds(900)),
         stopped_tasks: 5,
         max_errors: 20,

@@ -84,6 +84,7 @@ pub mod dns;
 pub mod driver;
 pub mod error;
 pub mod evidence;
+pub mod hint;
 pub mod id;
 pub mod image;
 pub mod journal;

@@ -1,5 +1,6 @@
 //! Services, deployments and tasks as an environment shows them.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use crate::id::{
     ContainerName, DeploymentId, ImageDigest, ServiceDeploymentArn, ServiceName, TaskArn, TaskDefinitionArn,
 };
 use crate::image::ImageRef;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, maybe_millis};
 
 /// Who is calling, as the platform sees it (AWS STS, "GetCallerIdentity").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,6 +200,9 @@ pub struct DeploymentRecord {
     /// The revision it goes or went back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_to: Option<TaskDefinitionArn>,
+    /// How long it took, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_millis")]
+    pub took: Option<Duration>,
 }
 
 /// The status of a service deployment (Amazon ECS API, "ServiceDeployment": `status`). There is no "failed": `Stopped`

@@ -90,6 +90,11 @@ mod ecs;
 mod elb;
 #[cfg(feature = "endpoint")]
 pub mod endpoint;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "queues are read through the endpoint")
+)]
+mod event;
 mod faults;
 mod http;
 mod incident;
@@ -117,6 +122,7 @@ mod secret;
 mod storefront;
 #[cfg(test)]
 mod testkit;
+mod turns;
 #[cfg_attr(
     not(any(test, feature = "endpoint")),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
@@ -137,9 +143,11 @@ pub use ecr::Finding;
 pub use ecs::breaker::{Breaker, Threshold};
 pub use ecs::plan::{Hook, HookAction, HookTarget, LifecycleStage, Strategy};
 pub use ecs::{Launch, Timing};
+pub use event::Delivery;
 pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};
 pub use incident::{Incident, When};
 pub use quota::{Limit, Quotas};
 pub use rng::Span;
 pub use storefront::{Storefront, storefront};
+pub use turns::{Stalled, Turns};
 pub use world::{Location, Unknown, World};

@@ -102,7 +102,6 @@ impl Dice {
     }
 
     /// Five groups of hex digits, in the form of a random UUID.
-    #[cfg(feature = "endpoint")]
     pub(crate) fn uuid(&mut self) -> String {
         let hex = self.hex(2);
         format!(

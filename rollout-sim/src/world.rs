@@ -17,6 +17,7 @@ use crate::dns::health::HealthCheck;
 use crate::ecr::Finding;
 use crate::ecs::Environment;
 use crate::elb::{Failure, Request};
+use crate::event::Events;
 use crate::faults::{Calls, Fault};
 use crate::incident::{Incident, Planned, When};
 use crate::kernel::{Happening, Kernel};
@@ -95,6 +96,9 @@ pub struct World {
     #[serde(default)]
     pub(crate) quotas: Quotas,
     pub(crate) calls: Calls,
+    /// Left out of stored worlds of before there were any.
+    #[serde(default)]
+    pub(crate) events: Events,
     /// Whether the call under way has changed anything.
     pub(crate) took_effect: bool,
 }
@@ -196,6 +200,7 @@ impl World {
             Happening::Certificate { index } => self.validate_certificate(index),
             Happening::HealthCheck { index } => self.check_endpoint(index),
         }
+        self.tell_of(what);
     }
 
     /// A service as `DescribeServices` and its like show it.

@@ -1,388 +1,377 @@
-//! Many rollouts at once in one account and region: whole machines, drivers and AWS adapters, through the real SDK, on the
-//! simulated cloud with the token buckets that AWS documents, on virtual time.
-//!
-//! Every rollout finds its image in both registries, registers a revision, deploys it, watches an alarm and confirms. Journals are
-//! counted and thrown away: what a rollout holds in memory is then its own.
+//! A fleet of cells on one simulated cloud: each cell is an environment with one service, released by a real rollout with a driver
+//! and a journal of its own.
 
-mod scene;
-
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
-use futures_util::stream;
-use rollout_aws::cloudwatch::AlarmGate;
-use rollout_aws::connector::ConnectorHttp;
-use rollout_aws::ecr::{EcrPromotion, Registry};
-use rollout_aws::ecs::{EcsEnvironment, EcsRollback};
-use rollout_aws::gates::Gates;
-use rollout_aws::observer::SharedObserver;
-use rollout_aws::route53::Route53Cutover;
-use rollout_aws::sts::{Expected, IdentityGuard};
-use rollout_aws::time::Now;
+use rollout_core::Machine as _;
 use rollout_core::context::OpContext;
-use rollout_core::driver::{DriveError, Driver, PortPerformer};
-use rollout_core::id::Generation;
-use rollout_core::journal::{Durability, Entry, Journal, JournalError};
-use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
-use rollout_core::observer::Silent;
-use rollout_core::pace::{Priority, Spent};
-use rollout_core::plan::RolloutPlan;
-use rollout_core::port::Ports;
-use rollout_core::probe::{ProbeTarget, SampleRequest, Subject};
-use rollout_core::time::Timestamp;
-use rollout_sim::endpoint::{Endpoint, InProcess, WireCall};
-use rollout_sim::{SimCloud, World};
-use serde::{Deserialize, Serialize};
+use rollout_core::driver::{DriveError, Driver, FleetPerformer, MemberRuns, PortPerformer, StopSwitch};
+use rollout_core::error::{Applied, Error, ErrorKind};
+use rollout_core::id::{ImageDigest, MemberName};
+use rollout_core::journal::{Body, MemoryJournal, Resumption, replay};
+use rollout_core::machine::fleet::{self, BackEnd, End, Fleet, Outcome};
+use rollout_core::machine::rollout::{self, LeftAt, Rollout};
+use rollout_core::machine::unwind::{self, Unwind};
+use rollout_core::machine::{deployment, promotion};
+use rollout_core::observer::{Observer, Silent};
+use rollout_core::plan::{Bounds, Draft, ExpectedIdentity, RolloutPlan, RolloutPolicy, ServicePlan};
+use rollout_core::port::Clock;
+use rollout_sim::{SimCloud, Turns, World};
+use serde_json::json;
 
-use self::scene::{CLUSTER, REGION, SOURCE_ACCOUNT, TARGET_ACCOUNT, alarm, cluster, plan, secs, service};
-pub use self::scene::{patience, world};
-use crate::wired::on_virtual_time;
+use crate::run::storefront;
 
-/// The adapters of the fleet: one environment for each cluster, one of everything else.
-pub struct Fleet {
-    wire: InProcess,
-    observer: Option<Arc<SharedObserver>>,
-    clusters: Vec<Ports>,
-}
+/// The longest that one call may take, as calls are told.
+const CALL: Duration = Duration::from_secs(20);
 
-impl core::fmt::Debug for Fleet {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Fleet")
-            .field("clusters", &self.clusters.len())
-            .finish_non_exhaustive()
-    }
-}
+/// The release.
+pub const RELEASE: &str = "2.4.0";
+/// What runs before it.
+pub const BEFORE: &str = "2.3.0";
 
-impl Fleet {
-    /// On a world of [`world`]. `shared`: with an observer for each account. Call it on a runtime whose time is paused.
-    ///
-    /// # Panics
-    /// When it is another world.
-    #[must_use]
-    pub fn new(world: World, many: usize, shared: bool) -> Self {
-        let wire = InProcess::new(Endpoint::new(SimCloud::new(world)));
-        let clock = wire.clock();
-        let observer = || shared.then(|| Arc::new(SharedObserver::new(wire.clock(), 7)));
-        let (staging, production) = (observer(), observer());
-        let now: Now = Arc::new(move || clock.now());
-        let clusters = (0..many).step_by(CLUSTER).map(|first| {
-            let (source, target) = (cluster("staging", first), cluster("production", first));
-            ports(
-                &wire,
-                &now,
-                (&source, staging.as_ref()),
-                (&target, production.as_ref()),
-            )
-        });
-        let clusters = clusters.collect();
-        Self {
-            observer: production,
-            clusters,
-            wire,
-        }
-    }
-
-    /// Drives one rollout to its end.
-    async fn drive(
-        &self,
-        number: usize,
-        patience: Duration,
-        records: &AtomicU64,
-    ) -> Result<Outcome, DriveError> {
-        let clock = self.wire.clock();
-        let draft = plan(number, patience);
-        let mut machine = Box::new(Rollout::new(RolloutPlan::check(draft).expect("a valid plan")));
-        let run = machine.plan().run.clone();
-        let step = "release".parse().expect("a name");
-        let ports = self.clusters[number / CLUSTER].clone();
-        let performer = PortPerformer::new(ports, Arc::clone(&clock), run.clone(), step, patience);
-        let driver = Driver {
-            run,
-            performer: &performer,
-            journal: &Counted(records),
-            clock: &*clock,
-            observer: &Silent,
-        };
-        driver.run(&mut *machine, stream::empty()).await
-    }
-
-    /// Looks at each service and each alarm once, all at the same time: the calls of one sweep by operation.
-    ///
-    /// # Panics
-    /// When a look fails.
-    pub async fn sweep(&self, many: usize) -> Calls {
-        let before = self.wire.endpoint().calls().len();
-        let services = (0..many).map(|number| async move {
-            let name = service(number).parse().expect("a name");
-            let target = &self.clusters[number / CLUSTER].target;
-            let seen = target.observe_service(&context(number), &name).await;
-            assert_eq!(seen.expect("it can be seen").tasks.len(), 1);
-        });
-        join_all(services).await;
-        let alarms = (0..many).map(|number| async move {
-            let request = SampleRequest {
-                probe: "alarms".parse().expect("a name"),
-                target: ProbeTarget::Alarms {
-                    names: vec![alarm(number)],
-                },
-                subject: Subject {
-                    service: None,
-                    images: BTreeMap::new(),
-                    changed_at: Timestamp::EPOCH,
-                },
-            };
-            let gates = &self.clusters[number / CLUSTER].gates;
-            gates
-                .sample(&context(number), &request)
-                .await
-                .expect("it can be seen");
-        });
-        join_all(alarms).await;
-        Calls::of(&self.wire.endpoint().calls()[before..])
-    }
-}
-
-fn context(number: usize) -> OpContext {
-    OpContext {
-        run: format!("run-{number}").parse().expect("a name"),
-        step: "sweep".parse().expect("a name"),
-        attempt: 1,
-        generation: Generation(1),
-        deadline: Timestamp::MAX,
-        priority: Priority::Look,
-    }
-}
-
-type Side<'a> = (&'a str, Option<&'a Arc<SharedObserver>>);
-
-fn ports(wire: &InProcess, now: &Now, (from, ours): Side<'_>, (to, theirs): Side<'_>) -> Ports {
-    let config = |name: &str| wire.config(name).expect("it is there");
-    let (staging, production) = (config(from), config(to));
-    let guard = |sdk, account: &str, shared: Option<&Arc<SharedObserver>>| {
-        let expected = Expected {
-            account: account.to_owned(),
-            region: REGION.to_owned(),
-            caller: None,
-        };
-        Arc::new(shared!(IdentityGuard::from_config(sdk, expected), shared))
-    };
-    let registry = |sdk, shared: Option<&Arc<SharedObserver>>| shared!(Registry::from_config(sdk), shared);
-    let environment = |sdk, cluster: &str, guard, shared: Option<&Arc<SharedObserver>>| {
-        let environment = EcsEnvironment::from_config(sdk, cluster, guard).clock(Arc::clone(now));
-        shared!(environment, shared)
-    };
-    let watched = guard(&production, TARGET_ACCOUNT, theirs);
-    let target = Arc::new(environment(&production, to, Arc::clone(&watched), theirs));
-    let source = environment(&staging, from, guard(&staging, SOURCE_ACCOUNT, ours), ours);
-    let gate = AlarmGate::from_config(&production).with_now(Arc::clone(now));
-    let gate = shared!(gate, theirs);
-    Ports {
-        source: Arc::new(source),
-        images: Arc::new(EcrPromotion::new(
-            registry(&staging, ours),
-            registry(&production, theirs),
-            watched,
-            Arc::new(ConnectorHttp::new(wire.connector())),
-        )),
-        gates: Arc::new(Gates::builder().with_alarms(Arc::new(gate)).build()),
-        dns: Arc::new(Route53Cutover::from_config(&production, [])),
-        rollback: Arc::new(EcsRollback::new(Arc::clone(&target)).images(registry(&production, theirs))),
-        target,
-    }
-}
-
-/// A journal that counts.
-struct Counted<'a>(&'a AtomicU64);
-
-#[async_trait]
-impl Journal<Event, Effect> for Counted<'_> {
-    async fn append(&self, _: Entry<'_, Event, Effect>, _: Durability) -> Result<(), JournalError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-/// Calls by operation, and those that were refused as too many.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Calls {
-    /// By `service:Operation`, in the account that is changed.
-    pub by_operation: BTreeMap<String, usize>,
-    /// Refused, in any account.
-    pub throttled: usize,
-    /// All of them, in any account.
-    pub all: usize,
-}
-
-impl Calls {
-    fn of(calls: &[WireCall]) -> Self {
-        let mut sum = Self {
-            all: calls.len(),
-            ..Self::default()
-        };
-        for call in calls {
-            let code = call.code.as_deref().unwrap_or_default();
-            sum.throttled += usize::from(code.starts_with("Throttl"));
-            if call.account == TARGET_ACCOUNT {
-                let name = format!("{}:{}", call.service, call.operation);
-                *sum.by_operation.entry(name).or_default() += 1;
-            }
-        }
-        sum
-    }
-
-    /// How many of an operation.
-    #[must_use]
-    pub fn count(&self, operation: &str) -> usize {
-        self.by_operation.get(operation).copied().unwrap_or_default()
-    }
-}
-
-/// What so many rollouts at once came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Report {
-    /// How many.
-    pub many: usize,
-    /// Whether they shared an observer.
-    pub shared: bool,
-    /// How many of them were released.
-    pub released: usize,
-    /// One that was not, in words.
-    pub other: Option<String>,
-    /// All calls.
-    pub calls: Calls,
-    /// One look at each service and alarm at the same time, before the rollouts began.
-    pub sweep: Calls,
-    /// From the first rollout's begin to the last one's end, in the world.
-    pub took: Duration,
-    /// Records of all journals together.
-    pub records: u64,
-    /// CPU time of the process, with the simulated cloud in it.
-    pub cpu: Duration,
-    /// Wall time.
-    pub wall: Duration,
-    /// Resident bytes that came on top, at most, with what the simulated cloud keeps.
-    pub resident: u64,
-    /// What one driver's future takes, in bytes, without what is behind pointers.
-    pub future: usize,
-    /// A machine of the fleet as it is stored, in bytes.
-    pub stored: usize,
-    /// What waited for a bucket. Not stored.
-    #[serde(skip)]
-    pub spent: BTreeMap<String, Spent>,
-}
-
-impl Report {
-    /// How long the slowest bucket needs for what has to be changed: each rollout registers a revision and updates a service
-    /// (Amazon ECS API, "Request throttling for the Amazon ECS API").
-    #[must_use]
-    pub fn floor(&self) -> Duration {
-        let many = u64::try_from(self.many).unwrap_or(u64::MAX);
-        let register = many.saturating_sub(20);
-        let update = many.saturating_sub(50) / 5;
-        secs(register.max(update))
-    }
-
-    /// The share of calls that the slowest operations make up, as text.
-    #[must_use]
-    pub fn operations(&self) -> String {
-        let mut text = String::new();
-        for (name, calls) in &self.calls.by_operation {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{calls:>8} {name}");
-        }
-        text
-    }
-}
-
-/// Resident bytes and CPU time of this process, where the system tells.
-fn usage() -> (u64, Duration) {
-    let field = |file: &str, nth: usize| -> u64 {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        // The name of the program is in brackets, and may have spaces.
-        let rest = text.rsplit_once(')').map_or(text.as_str(), |(_, rest)| rest);
-        let found = rest.split_whitespace().nth(nth);
-        found.and_then(|number| number.parse().ok()).unwrap_or_default()
-    };
-    // Pages of 4 KiB, and hundredths of a second: what Linux has on every platform of ours (proc(5)).
-    let ticks = field("/proc/self/stat", 11) + field("/proc/self/stat", 12);
-    (
-        field("/proc/self/statm", 1) * 4_096,
-        Duration::from_millis(ticks * 10),
-    )
-}
-
-/// Runs so many rollouts at once.
+/// The name of a cell, and of its environment.
 ///
 /// # Panics
-/// When the fleet cannot be set up.
+/// Never: it is well formed.
 #[must_use]
-pub fn run(many: usize, shared: bool) -> Report {
-    // From this generator of the thread the SDK draws how long it backs off.
-    fastrand::seed(7);
-    let began = Instant::now();
-    let world = world(many);
-    on_virtual_time(async {
-        let fleet = Arc::new(Fleet::new(world, many, shared));
-        let sweep = if shared {
-            fleet.sweep(many).await
-        } else {
-            Calls::default()
+pub fn cell(number: usize) -> MemberName {
+    format!("cell-{number}").parse().expect("a name")
+}
+
+/// So many cells, all of which run what was before.
+///
+/// # Panics
+/// Never: its names are well formed.
+#[must_use]
+pub fn world(seed: u64, cells: usize) -> World {
+    let web = |s: rollout_sim::ServiceBuilder, tag: &str| s.container("web", "shop/web", tag).desired(2);
+    let staging = World::builder(seed).environment("staging", |e| {
+        e.image("shop/web", BEFORE)
+            .image("shop/web", RELEASE)
+            .service("web", |s| web(s, RELEASE))
+    });
+    let all = (0..cells).fold(staging, |world, number| {
+        world.environment(cell(number).as_str(), |e| {
+            let e = e.account("222222222222").image("shop/web", BEFORE);
+            e.service("web", |s| web(s, BEFORE))
+        })
+    });
+    all.build().expect("well formed")
+}
+
+/// What a cell's service runs: the digest that all of its tasks have, if they have one.
+///
+/// # Panics
+/// When there is no such cell.
+#[must_use]
+pub fn runs(world: &World, member: &MemberName) -> Option<ImageDigest> {
+    let tasks = world.running(member.as_str(), "web").expect("it is there");
+    let mut digests: Vec<&ImageDigest> = tasks.iter().flat_map(|images| images.values()).collect();
+    digests.dedup();
+    match digests[..] {
+        [one] => Some(one.clone()),
+        _ => None,
+    }
+}
+
+/// The digest of a tag.
+///
+/// # Panics
+/// When there is no such tag.
+#[must_use]
+pub fn digest(world: &World, tag: &str) -> ImageDigest {
+    world.image("staging", "shop/web", tag).expect("it was pushed")
+}
+
+/// The release of one cell.
+fn draft(like: &RolloutPolicy, member: &MemberName) -> Draft {
+    let image = promotion::Spec {
+        from: "shop/web".parse().expect("a name"),
+        reference: promotion::Reference::Tag(RELEASE.parse().expect("a tag")),
+        to: "shop/web".parse().expect("a name"),
+        service: "web".parse().expect("a name"),
+        container: "web".parse().expect("a name"),
+        soak: Duration::from_secs(3_600),
+    };
+    let patience: deployment::Policy = like.unwind_deployment.clone();
+    Draft {
+        run: format!("r-{member}").parse().expect("a name"),
+        release: RELEASE.to_owned(),
+        from: "staging".parse().expect("a name"),
+        to: member.as_str().parse().expect("a name"),
+        expects: ExpectedIdentity {
+            account: "222222222222".to_owned(),
+            region: "eu-central-1".to_owned(),
+            caller: None,
+        },
+        services: vec![ServicePlan {
+            name: "web".parse().expect("a name"),
+            after: Vec::new(),
+            images: BTreeMap::from([("web".parse().expect("a name"), image)]),
+            template: json!({
+                "family": "web",
+                "containerDefinitions": [{ "name": "web", "essential": true, "image": "" }],
+            }),
+            deployment: patience,
+            gates: Vec::new(),
+        }],
+        tasks: Vec::new(),
+        gates: Vec::new(),
+        cutovers: Vec::new(),
+        policy: RolloutPolicy {
+            bounds: Bounds { services_at_once: 1 },
+            ..like.clone()
+        },
+    }
+}
+
+type Journals = Arc<Mutex<BTreeMap<MemberName, Kept>>>;
+
+/// What outlives the process that drives a cell.
+#[derive(Clone, Default)]
+struct Kept {
+    release: Option<Arc<MemoryJournal<rollout::Event, rollout::Effect>>>,
+    back: Option<Arc<MemoryJournal<unwind::Event, unwind::Effect>>>,
+}
+
+/// The runs of the cells, in one process. What another one has left is in the journals.
+pub struct Cells {
+    cloud: SimCloud,
+    clock: Arc<dyn Clock>,
+    policy: RolloutPolicy,
+    journals: Journals,
+    switches: Mutex<BTreeMap<MemberName, StopSwitch>>,
+    /// Cells under way at this moment, and the most that ever were.
+    under_way: AtomicU64,
+    most: AtomicU64,
+}
+
+impl core::fmt::Debug for Cells {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Cells").finish_non_exhaustive()
+    }
+}
+
+fn failed(error: &DriveError) -> Error {
+    Error::new(ErrorKind::Unexpected, "cell", error.to_string()).applied(Applied::Maybe)
+}
+
+impl Cells {
+    /// On this world.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn new(cloud: &SimCloud, turns: &Turns) -> Self {
+        Self {
+            cloud: cloud.clone(),
+            clock: turns.clock(),
+            policy: storefront(&rollout_sim::storefront(1)).policy,
+            journals: Journals::default(),
+            switches: Mutex::default(),
+            under_way: AtomicU64::new(0),
+            most: AtomicU64::new(0),
+        }
+    }
+
+    /// The same in a new process: only the journals are left.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            cloud: self.cloud.clone(),
+            clock: Arc::clone(&self.clock),
+            policy: self.policy.clone(),
+            journals: Arc::clone(&self.journals),
+            switches: Mutex::default(),
+            under_way: AtomicU64::new(0),
+            most: AtomicU64::new(self.most.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The most cells that were ever driven at once.
+    #[must_use]
+    pub fn most_at_once(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// How often a cell's release was begun, by its journal.
+    #[must_use]
+    pub fn begun(&self, member: &MemberName) -> usize {
+        let opened = |journal: Arc<MemoryJournal<_, _>>| {
+            let records = journal.records();
+            let opened = records
+                .iter()
+                .filter(|record| matches!(record.body, Body::Opened(_)));
+            opened.count()
         };
-        // The buckets are full again.
-        tokio::time::sleep(secs(60)).await;
-        let swept = fleet.wire.endpoint().calls().len();
-        let (resident, cpu) = usage();
-        let records = Arc::new(AtomicU64::new(0));
-        let patience = patience(many);
-        let start = fleet.wire.now();
-        let mut most = resident;
-        let mut set = tokio::task::JoinSet::new();
-        let mut future = 0;
-        for number in 0..many {
-            let (fleet, records) = (Arc::clone(&fleet), Arc::clone(&records));
-            let one = async move { fleet.drive(number, patience, &records).await };
-            future = size_of_val(&one);
-            set.spawn(one);
+        self.kept(member).release.map_or(0, opened)
+    }
+
+    fn kept(&self, member: &MemberName) -> Kept {
+        let journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        journals.get(member).cloned().unwrap_or_default()
+    }
+
+    fn keep(&self, member: &MemberName, change: impl FnOnce(&mut Kept)) {
+        let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        change(journals.entry(member.clone()).or_default());
+    }
+
+    fn switch(&self, member: &MemberName) -> StopSwitch {
+        let mut switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
+        switches.entry(member.clone()).or_default().clone()
+    }
+
+    fn fresh(&self, member: &MemberName) -> Rollout {
+        Rollout::new(RolloutPlan::check(draft(&self.policy, member)).expect("a valid plan"))
+    }
+
+    fn performer(&self, member: &MemberName, step: &str) -> PortPerformer {
+        let ports = self
+            .cloud
+            .ports("staging", member.as_str())
+            .expect("both are there");
+        let run = format!("r-{member}").parse().expect("a name");
+        let step = step.parse().expect("a name");
+        PortPerformer::new(ports, Arc::clone(&self.clock), run, step, CALL)
+    }
+
+    fn counted(&self) -> Counted<'_> {
+        let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        Counted(self)
+    }
+}
+
+/// A cell that is being driven.
+struct Counted<'a>(&'a Cells);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl MemberRuns for Cells {
+    async fn begin(&self, _: &OpContext, member: &MemberName) -> Result<End, Error> {
+        assert!(self.kept(member).release.is_none(), "{member} is begun twice");
+        let journal = Arc::new(MemoryJournal::new());
+        self.keep(member, |kept| kept.release = Some(Arc::clone(&journal)));
+        let _counted = self.counted();
+        let performer = self.performer(member, "release");
+        let driver = Driver {
+            run: format!("r-{member}").parse().expect("a name"),
+            performer: &performer,
+            journal: journal.as_ref(),
+            clock: self.clock.as_ref(),
+            observer: &Silent,
+        };
+        let mut machine = self.fresh(member);
+        let outcome = driver
+            .run(&mut machine, self.switch(member).signals::<Rollout>())
+            .await;
+        Ok(outcome.map_err(|error| failed(&error))?.into())
+    }
+
+    async fn resume(&self, ctx: &OpContext, member: &MemberName, stop: bool) -> Result<End, Error> {
+        let Some(journal) = self.kept(member).release else {
+            return if stop {
+                Ok(End::Aborted {
+                    left_at: LeftAt::Untouched,
+                })
+            } else {
+                self.begin(ctx, member).await
+            };
+        };
+        let mut left = replay(self.fresh(member), &journal.records()).expect("it replays");
+        let switch = self.switch(member);
+        if stop {
+            switch.stop();
         }
-        let mut released = 0;
-        let mut other = None;
-        while let Some(ended) = set.join_next().await {
-            match ended.expect("no panic") {
-                Ok(Outcome::Released { .. }) => released += 1,
-                Ok(outcome) => other = other.or(Some(format!("{outcome:?}"))),
-                Err(error) => other = other.or(Some(format!("{error:?}"))),
-            }
-            if set.len() % 64 == 0 {
-                most = most.max(usage().0);
-            }
-        }
-        let took = fleet.wire.now().since(start);
-        let machine = Rollout::new(RolloutPlan::check(plan(0, patience)).expect("a valid plan"));
-        Report {
-            many,
-            shared,
-            released,
-            other,
-            calls: Calls::of(&fleet.wire.endpoint().calls()[swept..]),
-            sweep,
-            took,
-            records: records.load(Ordering::Relaxed),
-            cpu: usage().1.saturating_sub(cpu),
-            wall: began.elapsed(),
-            resident: most.saturating_sub(resident),
-            future,
-            stored: serde_json::to_vec(&machine).map_or(0, |bytes| bytes.len()),
-            spent: fleet
-                .observer
-                .as_ref()
-                .map(|observer| observer.spent())
-                .unwrap_or_default(),
-        }
-    })
+        let _counted = self.counted();
+        let performer = self.performer(member, "release");
+        let driver = Driver {
+            run: format!("r-{member}").parse().expect("a name"),
+            performer: &performer,
+            journal: journal.as_ref(),
+            clock: self.clock.as_ref(),
+            observer: &Silent,
+        };
+        let by = Resumption::default();
+        let outcome = driver.resume(&mut left, &by, switch.signals::<Rollout>()).await;
+        Ok(outcome.map_err(|error| failed(&error))?.into())
+    }
+
+    async fn stop(&self, _: &OpContext, member: &MemberName) -> Result<(), Error> {
+        self.switch(member).stop();
+        Ok(())
+    }
+
+    async fn take_back(&self, _: &OpContext, member: &MemberName) -> Result<BackEnd, Error> {
+        let kept = self.kept(member);
+        let release = kept.release.expect("it was released");
+        let release = replay(self.fresh(member), &release.records())
+            .expect("it replays")
+            .machine;
+        assert!(
+            matches!(release.outcome(), Some(rollout::Outcome::Released { .. })),
+            "{member} goes back and was not released"
+        );
+        let spec = unwind::Spec {
+            run: release.plan().run.clone(),
+            changed: release.changed().to_vec(),
+            blocked_by: None,
+        };
+        let fresh = Unwind::new(spec, release.plan().policy.unwind());
+        let journal = kept.back.unwrap_or_default();
+        self.keep(member, |kept| kept.back = Some(Arc::clone(&journal)));
+        let _counted = self.counted();
+        let performer = self.performer(member, "back");
+        let driver = Driver {
+            run: format!("r-{member}").parse().expect("a name"),
+            performer: &performer,
+            journal: journal.as_ref(),
+            clock: self.clock.as_ref(),
+            observer: &Silent,
+        };
+        let mut left = replay(fresh, &journal.records()).expect("it replays");
+        let nobody = StopSwitch::default();
+        let by = Resumption::default();
+        let outcome = driver.resume(&mut left, &by, nobody.signals::<Unwind>()).await;
+        Ok(outcome.map_err(|error| failed(&error))?.into())
+    }
+}
+
+/// Drives a fleet that has not begun, or goes on with one.
+///
+/// # Errors
+/// What the driver says.
+///
+/// # Panics
+/// When the journal does not replay.
+pub async fn drive(
+    fresh: Fleet,
+    cells: Arc<Cells>,
+    journal: &MemoryJournal<fleet::Event, fleet::Effect>,
+    signals: &StopSwitch,
+    observer: &dyn Observer<Fleet>,
+) -> Result<Outcome, DriveError> {
+    let run = fresh.plan().run.clone();
+    let clock = Arc::clone(&cells.clock);
+    let performer = FleetPerformer::new(run.clone(), cells, Arc::clone(&clock), CALL);
+    let driver = Driver {
+        run,
+        performer: &performer,
+        journal,
+        clock: clock.as_ref(),
+        observer,
+    };
+    let mut left = replay(fresh, &journal.records()).expect("it replays");
+    let by = Resumption::default();
+    driver.resume(&mut left, &by, signals.signals::<Fleet>()).await
 }

@@ -14,6 +14,7 @@ macro_rules! shared {
 pub mod clock;
 pub mod conformance;
 pub mod explore;
+pub mod fleet;
 pub mod run;
 pub mod script;
 pub mod truth;
@@ -36,7 +37,7 @@ pub mod emulator;
 pub mod differ;
 
 #[cfg(feature = "endpoint")]
-pub mod fleet;
+pub mod many;
 
 #[cfg(feature = "endpoint")]
 pub mod wired;

@@ -145,7 +145,7 @@ pub async fn drive_through(
     clock: Arc<dyn Clock>,
     machine: &mut Rollout,
     journal: &dyn Journal<Event, Effect>,
-    abort: Abort,
+    signals: impl Stream<Item = Event> + Send,
     observer: &dyn Observer<Rollout>,
 ) -> Result<Outcome, DriveError> {
     let performer = through(ports, clock.clone(), machine);
@@ -156,7 +156,7 @@ pub async fn drive_through(
         clock: clock.as_ref(),
         observer,
     };
-    driver.run(machine, abort).await
+    driver.run(machine, signals).await
 }
 
 /// A stream that says `Abort` when the driver listens for the `n`th time, which is its `n`th wait for something.

@@ -262,6 +262,7 @@ fn deployment() -> Deployment {
     };
     let policy = Policy {
         poll_every: Duration::from_secs(5),
+        pace: None,
         give_up: Duration::from_secs(600),
         stopped_tasks: 2,
         max_errors: 3,

@@ -122,6 +122,7 @@ impl Midway {
             fast,
             deployment: deployment::Policy {
                 poll_every: Duration::from_secs(5),
+                pace: None,
                 give_up: Duration::from_secs(7_200),
                 stopped_tasks: 5,
                 max_errors: 5,

@@ -6,8 +6,8 @@
 mod cargo;
 mod docs;
 mod emulator;
-mod fleet;
 mod licences;
+mod many;
 mod mutants;
 mod spdx;
 mod steps;
@@ -36,7 +36,7 @@ enum Task {
     #[command(subcommand)]
     Emulator(emulator::Command),
     /// Runs many rollouts at once on the simulated AWS and writes the table of docs/benchmarks.md.
-    Fleet(fleet::FleetArgs),
+    Many(many::ManyArgs),
     /// Checks licences, bans, duplicates and sources of every dependency against deny.toml.
     Licences,
     /// Puts bugs in and sees that tests catch them. See docs/verification.md.
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let end = match task {
         Task::Docs => docs::run(),
         Task::Emulator(command) => emulator::run(command),
-        Task::Fleet(args) => fleet::run(&args),
+        Task::Many(args) => many::run(&args),
         Task::Licences => licences::run(),
         Task::Mutants(which) => mutants::run(&which),
         Task::Storefront(args) => storefront::run(&args),

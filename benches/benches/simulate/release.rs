@@ -190,6 +190,7 @@ const fn secs(seconds: u64) -> Duration {
 const fn deployment_policy() -> deployment::Policy {
     deployment::Policy {
         poll_every: secs(5),
+        pace: None,
         give_up: secs(900),
         stopped_tasks: 2,
         max_errors: 5,

@@ -116,6 +116,9 @@ pub(super) fn record(record: &ServiceDeployment) -> Result<DeploymentRecord, Err
         ),
         stage: record.lifecycle_stage().map(|word| stage(word.as_str())),
         rolled_back_to: None,
+        took: opt_time(record.finished_at())
+            .zip(opt_time(record.started_at()))
+            .map(|(finished, started)| finished.since(started)),
     })
 }
 

@@ -185,6 +185,7 @@ impl Found {
             | Event::Gate { .. }
             | Event::Cutover { .. }
             | Event::Unwind(_)
+            | Event::Hinted(_)
             | Event::Elapsed
             | Event::Abort => {}
         }

@@ -159,6 +159,7 @@ fn deployment_policy(reader: &Reader<'_>) -> deployment::Policy {
     let number = |key, default| table.as_ref().map_or(default, |t| t.number(key, default));
     let policy = deployment::Policy {
         poll_every: duration("poll", 5),
+        pace: None,
         give_up: duration("deadline", 15 * 60),
         stopped_tasks: number("stopped_tasks", 2),
         max_errors: number("errors", 10),

@@ -64,6 +64,14 @@ impl Call {
         self
     }
 
+    /// The same call, to be said again at this moment if that is sooner. One under way stays so.
+    pub(crate) fn sooner(mut self, at: Timestamp) -> Self {
+        if let CallWait::Repeat(repeat) = self.wait {
+            self.wait = CallWait::Repeat(repeat.min(at));
+        }
+        self
+    }
+
     /// The same call after a failure, to be said again at a later moment.
     pub(crate) fn failed(mut self, error: ErrorRecord, repeat: Timestamp) -> Self {
         self.errors = self.errors.saturating_add(1);

@@ -16,6 +16,9 @@
 //! - A conflict, or a write without an answer, is *reconciled*: looked at before anything is repeated. A repeat comes
 //!   only after stale reads can no longer hide the first write; it is harmless, since a service that goes to the
 //!   revision is left as it is.
+//! - A [hint](Event::Hinted) that something of the service has changed makes the next look come at once; no two looks are
+//!   closer than [`Policy::gap`], and a pause after a failed call is not cut short. It says nothing itself.
+//! - With a [`Pace`] looks are rare while nothing can change and close near the expected end.
 //! - `give_up` counts from the first write (until then, from the start).
 //! - An abort ends a release at once and truthfully: `Failed` with [`Cause::Aborted`](crate::evidence::Cause::Aborted)
 //!   and whether anything may have been touched. A restore is already the safe way and goes on.
@@ -36,6 +39,7 @@ mod confirm;
 mod ends;
 mod flow;
 mod judge;
+mod pace;
 mod standing;
 mod state;
 mod success;
@@ -51,6 +55,7 @@ pub(crate) use self::confirm::{Claim, Confirmation, confirm};
 use self::flow::Next;
 use self::state::{Doubt, State, Work};
 
+pub use self::pace::Pace;
 pub use self::state::StateKind;
 use super::{Disposition, Machine, Rejected, Step, Transitions};
 use crate::error::ErrorRecord;
@@ -102,9 +107,12 @@ pub struct Spec {
 /// How patient it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// Between two looks.
+    /// Between two looks; with a [`Pace`], while something changes.
     #[serde(with = "millis")]
     pub poll_every: Duration,
+    /// How looks get rarer and closer. Without it they are even.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
     /// The longest time from the change to success.
     #[serde(with = "millis")]
     pub give_up: Duration,
@@ -146,6 +154,8 @@ pub enum Event {
     Observed(Box<ServiceObservation>),
     /// The call under way failed.
     CallFailed(ErrorRecord),
+    /// Someone says that something of the service has changed. No verdict: only a reason to look now.
+    Hinted,
     /// The deadline has passed.
     Elapsed,
     /// Stop.
@@ -390,6 +400,7 @@ const BEGUN: &str = "it has begun already";
 const ENDED: &str = "it has ended";
 const LATE: &str = "a late answer after the end";
 const REVISION_KNOWN: &str = "a late answer: the revision is known";
+const NOT_LOOKED_AT: &str = "the service is not looked at yet: the first look is still to come";
 const NOTHING_ASKED: &str = "the service was neither written to nor looked at yet";
 
 impl Transitions for Deployment {
@@ -414,8 +425,17 @@ impl Transitions for Deployment {
             (S::Idle, E::Abort) => Moves(&[S::Ended]),
             (
                 S::Idle,
-                E::RevisionReady | E::Updated | E::TurningBack | E::Observed | E::CallFailed | E::Elapsed,
+                E::RevisionReady
+                | E::Updated
+                | E::TurningBack
+                | E::Observed
+                | E::CallFailed
+                | E::Hinted
+                | E::Elapsed,
             ) => Refused(NOT_BEGUN),
+            (S::Ensuring | S::Updating, E::Hinted) => Ignored(NOT_LOOKED_AT),
+            (S::Reconciling, E::Hinted) => Moves(&[S::Reconciling]),
+            (S::Watching, E::Hinted) => Moves(&[S::Watching]),
             (S::Ensuring | S::Updating | S::Reconciling | S::Watching, E::Start) => Refused(BEGUN),
             (S::Ensuring, E::RevisionReady) => Moves(&[S::Updating]),
             (S::Ensuring, E::Updated | E::TurningBack | E::Observed) => Refused(NOTHING_ASKED),
@@ -443,6 +463,7 @@ impl Transitions for Deployment {
                 | E::TurningBack
                 | E::Observed
                 | E::CallFailed
+                | E::Hinted
                 | E::Elapsed
                 | E::Abort,
             ) => Ignored(LATE),
@@ -476,6 +497,7 @@ impl Step for Deployment {
                 | Event::TurningBack
                 | Event::Observed(_)
                 | Event::CallFailed(_)
+                | Event::Hinted
                 | Event::Elapsed
                 | Event::Abort,
                 State::Idle
@@ -497,6 +519,7 @@ impl Step for Deployment {
             Event::TurningBack => self.turning_back(state, now),
             Event::Observed(seen) => self.observed(state, now, &seen),
             Event::CallFailed(error) => self.call_failed(state, now, error),
+            Event::Hinted => self.hinted(state, now),
             Event::Elapsed => self.elapsed(state, now),
             Event::Abort => self.abort(state),
         }

@@ -15,6 +15,9 @@
 //! **Not seen.** A task that is not known (yet) counts as a failed look: an API that is eventually consistent may not know a
 //! task that it has just started (Amazon ECS API, "RunTask"). `max_errors` of them in a row end it with `TaskUnknown`.
 //!
+//! **A hint** that something of the task has changed makes the next look come at once; no two looks are closer than
+//! [`LEAST_PAUSE`], and a pause after a failed call is not cut short.
+//!
 //! **Deadline and abort** stop the task, then look until it has stopped, for [`STOP_WAIT`] at most. A start under way is
 //! waited for first, or there would be nothing to stop. An exit code of 0 after the task was told to stop is no success:
 //! it may have broken off half way and exited in good order. When calls keep failing the task is not stopped but left
@@ -44,6 +47,9 @@ pub const TOKEN_LIFE: Duration = Duration::from_secs(23 * 60 * 60);
 /// How long a task that was told to stop may take: on Fargate a container has 120 seconds at most (Amazon ECS API,
 /// "ContainerDefinition": `stopTimeout`), and a minute is for the platform.
 pub const STOP_WAIT: Duration = Duration::from_secs(180);
+
+/// The shortest time between two looks, whatever is hinted, where looks are not closer anyway.
+pub const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How patient it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +88,8 @@ pub enum Event {
     StopSent,
     /// The call under way failed.
     CallFailed(ErrorRecord),
+    /// Someone says that something of the task has changed. No verdict: only a reason to look now.
+    Hinted,
     /// The deadline has passed.
     Elapsed,
     /// Stop.
@@ -193,6 +201,12 @@ pub(crate) struct Watch {
     task: TaskArn,
     give_up: Timestamp,
     ran: Applied,
+    /// When it was last seen.
+    #[serde(default)]
+    looked_at: Timestamp,
+    /// Whether a hint came while a look was under way, which may be older than what it hints at.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    hinted: bool,
 }
 
 /// The task has to stop.
@@ -316,7 +330,10 @@ impl Transitions for OneOff {
         let unasked = Refused("nobody asked for it yet");
         match (state, event) {
             (S::Idle, E::Start) => Moves(&[S::Starting]),
-            (S::Idle, E::CallFailed | E::Elapsed) => Refused("it has not begun"),
+            (S::Idle, E::CallFailed | E::Hinted | E::Elapsed) => Refused("it has not begun"),
+            (S::Starting | S::Finding, E::Hinted) => Ignored("the task is not looked at yet"),
+            (S::Watching, E::Hinted) => Moves(&[S::Watching]),
+            (S::Stopping, E::Hinted) => Ignored("it is being stopped, and looked at until it has"),
             (S::Starting | S::Finding | S::Watching | S::Stopping | S::Ended, E::Start) => {
                 Refused("it has begun already")
             }
@@ -345,7 +362,14 @@ impl Transitions for OneOff {
             (S::Stopping, E::Abort) => Ignored("it is being stopped already"),
             (
                 S::Ended,
-                E::Started | E::Found | E::Observed | E::StopSent | E::CallFailed | E::Elapsed | E::Abort,
+                E::Started
+                | E::Found
+                | E::Observed
+                | E::StopSent
+                | E::CallFailed
+                | E::Hinted
+                | E::Elapsed
+                | E::Abort,
             ) => Ignored("it has ended"),
         }
     }
@@ -376,6 +400,7 @@ impl Step for OneOff {
             | Event::Found(_)
             | Event::StopSent
             | Event::CallFailed(_)
+            | Event::Hinted
             | Event::Elapsed
             | Event::Abort => Ok(()),
         }

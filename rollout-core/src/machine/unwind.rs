@@ -17,6 +17,7 @@ use super::table::Disposition;
 use super::{Machine, Rejected, Step, Transitions};
 use crate::dns::{RecordKey, Snapshot};
 use crate::evidence::{Evidence, Stuck, StuckReason};
+use crate::hint::Hint;
 use crate::id::{DeploymentId, RunId, ServiceName, StepId, TaskDefinitionArn, TaskName, ZoneId};
 use crate::service::RestorePoint;
 use crate::time::{Deadline, Timestamp};
@@ -112,6 +113,8 @@ pub enum Event {
         /// The event.
         event: cutover::Event,
     },
+    /// Someone says that something has changed. No verdict: only a reason for the item at hand to look now.
+    Hinted(Hint),
     /// The deadline has passed.
     Elapsed,
     /// Stop.
@@ -273,14 +276,17 @@ impl Transitions for Unwind {
         use {EventKind as E, StateKind as S};
         match (state, event) {
             (S::Idle, E::Start) => Moves(&[S::Undoing, S::Ended]),
-            (S::Idle, E::Deployment | E::Cutover | E::Elapsed | E::Abort) => {
+            (S::Idle, E::Deployment | E::Cutover | E::Hinted | E::Elapsed | E::Abort) => {
                 Refused("it has not been started")
             }
             (S::Undoing, E::Start) => Refused("it has been started"),
             (S::Undoing, E::Deployment | E::Cutover | E::Elapsed) => Moves(&[S::Undoing, S::Ended]),
+            (S::Undoing, E::Hinted) => Moves(&[S::Undoing]),
             (S::Undoing, E::Abort) => Ignored("going back is the safe way already"),
             (S::Ended, E::Start) => Refused("it has ended"),
-            (S::Ended, E::Deployment | E::Cutover | E::Elapsed | E::Abort) => Ignored("it has ended"),
+            (S::Ended, E::Deployment | E::Cutover | E::Hinted | E::Elapsed | E::Abort) => {
+                Ignored("it has ended")
+            }
         }
     }
 }
@@ -316,7 +322,7 @@ impl Step for Unwind {
                     Err(format!("there is no step {step}"))
                 }
             }
-            (Event::Start | Event::Elapsed | Event::Abort, _) => Ok(()),
+            (Event::Start | Event::Hinted(_) | Event::Elapsed | Event::Abort, _) => Ok(()),
         }
     }
 

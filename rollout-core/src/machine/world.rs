@@ -553,6 +553,7 @@ pub(crate) fn sample(verdict: Verdict, at: Timestamp) -> Sample {
 pub(crate) fn deployment_policy() -> deployment::Policy {
     deployment::Policy {
         poll_every: secs(5),
+        pace: None,
         give_up: secs(600),
         stopped_tasks: 2,
         max_errors: 3,

@@ -3,6 +3,7 @@
 use rollout_core::id::{EnvironmentName, InvalidId};
 use rollout_core::time::Timestamp;
 
+use crate::event::Events;
 use crate::faults::Calls;
 use crate::kernel::Kernel;
 use crate::secret::Secrets;
@@ -132,6 +133,7 @@ impl WorldBuilder {
             environments: Vec::new(),
             zones: Vec::new(),
             certificates: Vec::new(),
+            events: Events::default(),
             secrets: Secrets::default(),
             web_acls: WebAcls::default(),
             checks: Vec::new(),

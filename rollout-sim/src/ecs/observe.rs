@@ -134,6 +134,10 @@ impl Environment {
                     let revision = service.service_revision(back.to)?.revision;
                     Some(self.revision_at(revision).arn.clone())
                 }),
+                took: record
+                    .finished_at
+                    .zip(record.started_at)
+                    .map(|(finished, started)| finished.since(started)),
             }),
         }
     }

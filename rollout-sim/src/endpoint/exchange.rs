@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::pace::Pace;
-use super::route::route;
+use super::route::{Lost, Routed, route};
 use super::web;
 use super::wire::{Upset, failed};
 use super::{Endpoint, Latency};
@@ -35,6 +35,17 @@ impl Exchange {
         }
     }
 
+    /// A call that asks for messages, and may wait for them, waits: until there is one, or its time is over.
+    async fn wait_for_messages(&self, routed: &Result<Routed, Box<Lost>>) {
+        let Some(until) = self.endpoint.waits_until(routed) else {
+            return;
+        };
+        while let Some(again) = self.endpoint.waits_for(routed, until) {
+            self.pace.sleep(again).await;
+            self.pace.catch_up();
+        }
+    }
+
     /// Sends a request: it arrives after the way there, and its answer after the way back.
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Broken> {
         let (there, back) = self.endpoint.draw(self.latency);
@@ -52,6 +63,9 @@ impl Exchange {
         }
         let routed = route(&request);
         let upset = self.endpoint.meet(&routed);
+        if upset.is_none() {
+            self.wait_for_messages(&routed).await;
+        }
         let answer = |upset: Option<Upset>| self.endpoint.deliver(&routed, upset);
         let answer = match upset {
             Some(Upset::Unreachable) => {

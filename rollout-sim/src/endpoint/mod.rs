@@ -51,7 +51,7 @@ use self::protocol::{Naming, Protocol, json};
 use self::refusal::Refusal;
 use self::route::{Lost, Routed, Scope, route};
 pub use self::serve::{ServeOptions, Server};
-use self::service::{SERVICES, Service};
+use self::service::{SERVICES, Service, sqs};
 use self::wire::{Arriving, Wire, failed, names, throttled};
 pub use self::wire::{Upset, Which, WireCall, WireFault};
 use crate::clock::SimCloud;
@@ -180,6 +180,38 @@ impl Endpoint {
     #[must_use]
     pub fn calls(&self) -> Vec<WireCall> {
         self.wire().calls.clone()
+    }
+
+    /// Until when a call waits for messages; `None` for every other.
+    fn waits_until(&self, routed: &Result<Routed, Box<Lost>>) -> Option<Timestamp> {
+        let routed = routed.as_ref().ok()?;
+        if routed.operation.name != sqs::RECEIVE || routed.service.signing_name != sqs::SERVICE.signing_name {
+            return None;
+        }
+        let mut world = self.cloud.lock();
+        let place = place(&world, routed.service, &routed.scope);
+        sqs::waits_until(&mut world, &place, &routed.input)
+    }
+
+    /// How long to wait before there can be a message; `None` when there is one, or it is too late for one.
+    fn waits_for(&self, routed: &Result<Routed, Box<Lost>>, until: Timestamp) -> Option<Duration> {
+        /// Somebody else's call may lead to one at any time.
+        const LONGEST: Duration = Duration::from_millis(100);
+        let routed = routed.as_ref().ok()?;
+        let mut world = self.cloud.lock();
+        let now = world.now();
+        let place = place(&world, routed.service, &routed.scope);
+        world.tell_all();
+        let next = sqs::next_at(&mut world, &place, &routed.input);
+        if now >= until || next.is_some_and(|at| at <= now) {
+            return None;
+        }
+        let next = [next, world.next_at()]
+            .into_iter()
+            .flatten()
+            .chain([until])
+            .min()?;
+        Some(next.since(now).clamp(Duration::from_millis(1), LONGEST))
     }
 
     /// The world is locked before the wire, never after it.
@@ -345,6 +377,9 @@ fn run(world: &mut World, routed: &Routed) -> Said {
     };
     let answer = (routed.operation.run)(&mut call);
     let headers = call.headers;
+    if world.took_effect {
+        world.tell_all();
+    }
     Said {
         protocol: routed.protocol,
         answer: answer.map(|output| (routed.operation.status, output)),

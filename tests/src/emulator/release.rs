@@ -167,6 +167,7 @@ pub fn draft(run: &str, to: &Account) -> Draft {
 pub const fn patience(stopped_tasks: u32) -> deployment::Policy {
     deployment::Policy {
         poll_every: POLL,
+        pace: None,
         give_up: Duration::from_secs(90),
         stopped_tasks,
         max_errors: 5,

@@ -423,6 +423,7 @@ fn listed(dep: &Dep, primary: bool, records: bool) -> DeploymentObservation {
         strategy: Strategy::Rolling,
         stage: None,
         rolled_back_to,
+        took: None,
     };
     DeploymentObservation {
         id: deployment(dep.id),

@@ -216,7 +216,7 @@ pub struct Node<M: Machine, W> {
 
 /// One machine in one world as a model.
 #[derive(Clone, Debug)]
-pub struct Single<M, W> {
+pub struct Single<M: Machine, W> {
     /// The machine before its start, with each world that it may begin in.
     pub begin: Vec<(M, W)>,
     /// The step of time.
@@ -229,6 +229,8 @@ pub struct Single<M, W> {
     pub calls: usize,
     /// What lies further back is one past.
     pub horizon: Duration,
+    /// An event that may come at any time, however often: a hint.
+    pub hint: Option<fn() -> M::Event>,
     /// Further fields of this machine and this world that only explain.
     pub explaining: &'static [&'static str],
 }
@@ -382,6 +384,17 @@ impl<M: Subject, W: World<M>> Model for Single<M, W> {
                 fair: false,
                 to,
             });
+        }
+        if let Some(hint) = self.hint {
+            let to = self.give(node, node.world.clone(), &node.calls, hint(), true);
+            // One that changes nothing is no way round in circles.
+            if to.as_ref().map_or(true, |to| self.key(to) != self.key(node)) {
+                out.push(Move {
+                    label: "hint",
+                    fair: false,
+                    to,
+                });
+            }
         }
         if let Some(pause) = self.pause.filter(|_| !node.paused) {
             let mut next = self.later(node, pause);

@@ -39,6 +39,7 @@ fn model(begin: Vec<(Cutover, ZoneWorld)>) -> Single<Cutover, ZoneWorld> {
         calls: 2,
         horizon: secs(30),
         // When a snapshot was taken counts only when it comes.
+        hint: None,
         explaining: &["at"],
     }
 }

@@ -1,6 +1,6 @@
 //! One service, forward and back.
 
-use rollout_core::machine::deployment::{Deployment, Policy, Spec, Target};
+use rollout_core::machine::deployment::{Deployment, Event, Policy, Spec, Target};
 use rollout_core::service::RevisionSpec;
 use rollout_tests::explore::ecs::{EcsWorld, Far, STALE, deployment, images_of, point, revision};
 use rollout_tests::explore::{Single, secs};
@@ -10,6 +10,7 @@ use crate::{close, faults};
 fn policy() -> Policy {
     Policy {
         poll_every: secs(10),
+        pace: None,
         give_up: secs(30),
         stopped_tasks: 1,
         max_errors: 2,
@@ -35,6 +36,7 @@ fn model(begin: Vec<(Deployment, EcsWorld)>) -> Single<Deployment, EcsWorld> {
         aborts: true,
         calls: 2,
         horizon: secs(40),
+        hint: Some(|| Event::Hinted),
         explaining: &[],
     }
 }

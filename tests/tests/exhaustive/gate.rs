@@ -45,6 +45,7 @@ fn gate() {
         aborts: true,
         calls: 2,
         horizon: secs(12),
+        hint: None,
         explaining: &[],
     };
     let report = close("gate", &model, &["failed", "passed"]);

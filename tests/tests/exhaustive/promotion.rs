@@ -40,6 +40,7 @@ fn promotion() {
         aborts: true,
         calls: 2,
         horizon: secs(20),
+        hint: None,
         explaining: &[],
     };
     let report = close("promotion", &model, &["failed", "promoted", "refused"]);

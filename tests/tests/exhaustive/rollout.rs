@@ -28,6 +28,7 @@ const OTHER: Deployer = Deployer {
 pub(crate) fn patience(give_up: u64) -> deployment::Policy {
     deployment::Policy {
         poll_every: secs(10),
+        pace: None,
         give_up: secs(give_up),
         stopped_tasks: 1,
         max_errors: 1,

@@ -1,6 +1,6 @@
 //! One one-off task.
 
-use rollout_core::machine::task::{OneOff, Policy};
+use rollout_core::machine::task::{Event, OneOff, Policy};
 use rollout_core::service::{RevisionSpec, TaskSpec};
 use rollout_tests::explore::tasks::TaskWorld;
 use rollout_tests::explore::{Single, secs};
@@ -35,6 +35,7 @@ fn task() {
         aborts: true,
         calls: 2,
         horizon: secs(26 * 60 * 60),
+        hint: Some(|| Event::Hinted),
         explaining: &[],
     };
     let ends = [

@@ -70,6 +70,7 @@ fn unwind() {
         aborts: false,
         calls: 2,
         horizon: secs(60),
+        hint: None,
         explaining: &["at"],
     };
     let report = close("unwind", &model, &["back", "stuck", "superseded"]);

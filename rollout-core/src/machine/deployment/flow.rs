@@ -2,6 +2,7 @@
 
 use super::ends::ended;
 use super::judge::{self, Bound, Judgement, Known};
+use super::pace;
 use super::standing::{self, Question, Standing};
 use super::state::{Aim, Doubt, Glimpse, State, Turn, Work};
 use super::{Deployment, Effect, Foreign, Outcome, Target};
@@ -28,6 +29,8 @@ impl Deployment {
             touched: back,
             abandoned: false,
             turned: false,
+            hinted: false,
+            paced: None,
             glimpse: None,
         };
         match &self.spec.target {
@@ -51,10 +54,18 @@ impl Deployment {
         }
     }
 
-    fn pause(&self, now: Timestamp) -> Turn {
+    /// The pause before the next look. A hint that came during the last one makes it the shortest.
+    fn pause(&self, now: Timestamp, work: &mut Work) -> Turn {
+        let usual = self.policy.pause(work.paced.as_ref(), now);
+        let pause = if core::mem::take(&mut work.hinted) {
+            usual.min(self.policy.gap())
+        } else {
+            usual
+        };
         Turn::Pause {
-            until: now.after(self.policy.poll_every),
+            until: now.after(pause),
             why: Wait::Poll,
+            since: now,
         }
     }
 
@@ -63,6 +74,7 @@ impl Deployment {
         Turn::Pause {
             until: now.after(pause),
             why: Wait::Retry,
+            since: now,
         }
     }
 
@@ -113,7 +125,8 @@ impl Deployment {
         (State::Updating { work, aim, turn }, vec![effect])
     }
 
-    pub(super) fn look(&self, now: Timestamp, work: Work, aim: Aim, doubt: Doubt) -> Next {
+    pub(super) fn look(&self, now: Timestamp, mut work: Work, aim: Aim, doubt: Doubt) -> Next {
+        work.hinted = false;
         let turn = self.call(now);
         (
             State::Reconciling {
@@ -126,7 +139,8 @@ impl Deployment {
         )
     }
 
-    pub(super) fn watch(&self, now: Timestamp, work: Work, bound: Bound) -> Next {
+    pub(super) fn watch(&self, now: Timestamp, mut work: Work, bound: Bound) -> Next {
+        work.hinted = false;
         let turn = self.call(now);
         (State::Watching { work, bound, turn }, self.observe())
     }
@@ -348,6 +362,7 @@ impl Deployment {
                 let turn = Turn::Pause {
                     until: now.after(self.policy.poll_every),
                     why: Wait::Retry,
+                    since: now,
                 };
                 let aim = next;
                 (State::Updating { work, aim, turn }, Vec::new())
@@ -366,8 +381,8 @@ impl Deployment {
         }
     }
 
-    fn look_again(&self, now: Timestamp, work: Work, aim: Aim, doubt: Doubt) -> Next {
-        let turn = self.pause(now);
+    fn look_again(&self, now: Timestamp, mut work: Work, aim: Aim, doubt: Doubt) -> Next {
+        let turn = self.pause(now, &mut work);
         (
             State::Reconciling {
                 work,
@@ -389,6 +404,9 @@ impl Deployment {
             bound: &bound,
             least: self.least(),
         };
+        if let Some(pace) = &self.policy.pace {
+            work.paced = Some(pace::seen(pace, work.paced.take(), now, &known, seen));
+        }
         match judge::judge(&known, seen) {
             Judgement::NotYetVisible { text } => {
                 work.glimpse = Some(Glimpse::of(text, None, seen));
@@ -453,8 +471,8 @@ impl Deployment {
         ended(Outcome::Superseded { by, touched: true })
     }
 
-    fn wait(&self, now: Timestamp, work: Work, bound: Bound) -> Next {
-        let turn = self.pause(now);
+    fn wait(&self, now: Timestamp, mut work: Work, bound: Bound) -> Next {
+        let turn = self.pause(now, &mut work);
         (State::Watching { work, bound, turn }, Vec::new())
     }
 
@@ -513,6 +531,7 @@ fn bind(
     work.errors = 0;
     work.touched = true;
     work.glimpse = None;
+    work.paced = None;
     let bound = Bound {
         deployment,
         task_definition: aim.task_definition,

@@ -53,6 +53,13 @@ pub(super) struct Known<'a> {
     pub(super) least: u32,
 }
 
+impl Known<'_> {
+    /// Tasks of ours that stopped as failures.
+    pub(super) fn failed(&self, seen: &ServiceObservation) -> u32 {
+        u32::try_from(failures(self, seen).count()).unwrap_or(u32::MAX)
+    }
+}
+
 /// What a look says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
@@ -344,8 +351,7 @@ fn failures<'a>(
 
 /// The early end: enough tasks of ours have stopped as failures.
 fn failing(known: &Known<'_>, seen: &ServiceObservation) -> Option<Reason> {
-    let count = u32::try_from(failures(known, seen).count()).unwrap_or(u32::MAX);
-    if count < known.policy.stopped_tasks.max(1) {
+    if known.failed(seen) < known.policy.stopped_tasks.max(1) {
         return None;
     }
     let (cause, text) = stops(known, seen)?;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Outcome;
 use super::judge::Bound;
+use super::pace::Paced;
 use crate::error::ErrorRecord;
 use crate::evidence::Evidence;
 use crate::id::{DeploymentId, ServiceDeploymentArn, TaskDefinitionArn};
@@ -26,6 +27,12 @@ pub(crate) struct Work {
     /// Whether the platform's short cut back was tried: it is tried once.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub(super) turned: bool,
+    /// Whether a hint came while a look was under way, which may be older than what it hints at.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(super) hinted: bool,
+    /// What the pauses between looks go by, where they are not even.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) paced: Option<Paced>,
     /// What was seen last.
     pub(super) glimpse: Option<Glimpse>,
 }
@@ -72,14 +79,20 @@ pub(crate) enum Turn {
     /// It is; past `until` it has failed.
     Call { until: Timestamp },
     /// None is; the next one goes out at `until`.
-    Pause { until: Timestamp, why: Wait },
+    Pause {
+        until: Timestamp,
+        why: Wait,
+        /// Since when.
+        #[serde(default)]
+        since: Timestamp,
+    },
 }
 
 impl Turn {
     pub(super) const fn deadline(self) -> Deadline {
         match self {
             Self::Call { until } => Deadline::new(until, Wait::Answer),
-            Self::Pause { until, why } => Deadline::new(until, why),
+            Self::Pause { until, why, .. } => Deadline::new(until, why),
         }
     }
 }

@@ -38,7 +38,11 @@ fn unfinished(ours: &DeploymentObservation) -> Option<String> {
     }
 }
 
-fn uneven(known: &Known<'_>, seen: &ServiceObservation, ours: &DeploymentObservation) -> Option<String> {
+pub(super) fn uneven(
+    known: &Known<'_>,
+    seen: &ServiceObservation,
+    ours: &DeploymentObservation,
+) -> Option<String> {
     if seen.desired < known.least {
         return Some("the service wants no tasks".to_owned());
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod fixture;
 mod guards;
+mod hints;
 mod properties;
 mod scripts;
 mod transitions;

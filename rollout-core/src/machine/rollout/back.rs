@@ -37,6 +37,7 @@ pub(super) fn stopping(
 ) -> (State, Vec<Effect>) {
     let effects = match event {
         Event::Elapsed => work.elapsed(now),
+        Event::Hinted(hint) => work.hint(&hint, now),
         event => work.give(event, now),
     };
     let (state, more) = stopped(plan, work, end, now);
@@ -80,8 +81,10 @@ pub(super) fn unwinding(
     now: Timestamp,
     event: Event,
 ) -> (State, Vec<Effect>) {
-    // The table lets nothing in but its events and time.
-    let event = if let Event::Unwind(event) = event {
+    // The table lets nothing in but its events, hints and time.
+    let event = if let Event::Hinted(hint) = event {
+        unwind::Event::Hinted(hint)
+    } else if let Event::Unwind(event) = event {
         event
     } else {
         unwind::Event::Elapsed

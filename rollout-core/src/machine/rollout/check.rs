@@ -139,7 +139,8 @@ pub(super) fn step(
         | Event::Deployment { .. }
         | Event::Gate { .. }
         | Event::Cutover { .. }
-        | Event::Unwind(_) => Ok(()),
+        | Event::Unwind(_)
+        | Event::Hinted(_) => Ok(()),
     };
     let bad = read.err().map(End::Failed).or_else(|| work.settle(plan, now));
     match bad {

@@ -19,6 +19,7 @@ use super::{Machine, Rejected, Step, Transitions, cutover, deployment, gate, pro
 use crate::dns::{Record, RecordKey, Snapshot};
 use crate::error::ErrorRecord;
 use crate::evidence::{Evidence, Reason, Stuck};
+use crate::hint::Hint;
 use crate::id::{DeploymentId, ServiceName, StepId, TaskDefinitionArn, TaskName, ZoneId};
 use crate::plan::RolloutPlan;
 use crate::probe::{Sample, SampleRequest};
@@ -130,6 +131,8 @@ pub enum Event {
     },
     /// Of the way back.
     Unwind(unwind::Event),
+    /// Someone says that something has changed. No verdict: only a reason for the machine that it concerns to look now.
+    Hinted(Hint),
     /// The deadline has passed.
     Elapsed,
     /// Stop, at a safe place.

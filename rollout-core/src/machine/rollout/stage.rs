@@ -65,6 +65,7 @@ fn take(
     let effects = match event {
         Event::Abort => return stop(plan, work, End::Aborted, now),
         Event::Elapsed => work.elapsed(now),
+        Event::Hinted(hint) => work.hint(&hint, now),
         event => work.give(event, now),
     };
     after(plan, work, effects, now, go_on)
@@ -391,7 +392,8 @@ pub(super) fn confirming(
         | Event::Deployment { .. }
         | Event::Gate { .. }
         | Event::Cutover { .. }
-        | Event::Unwind(_) => None,
+        | Event::Unwind(_)
+        | Event::Hinted(_) => None,
     };
     match bad {
         Some(end) => stop(plan, work, end, now),

@@ -21,6 +21,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
             | E::Gate
             | E::Cutover
             | E::Unwind
+            | E::Hinted
             | E::Elapsed
             | E::Abort,
         ) => Refused("it has not been started"),
@@ -78,6 +79,13 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
         (S::Stopping, E::Promotion | E::Task | E::Deployment | E::Gate | E::Cutover | E::Elapsed) => {
             Moves(&[S::Stopping, S::Unwinding, S::Ended])
         }
+        (S::Changing, E::Hinted) => Moves(&[S::Changing]),
+        (S::Stopping, E::Hinted) => Moves(&[S::Stopping]),
+        (S::Unwinding, E::Hinted) => Moves(&[S::Unwinding]),
+        (S::Checking | S::Promoting | S::Confirming, E::Hinted) => {
+            Ignored("nothing is under way that a hint could concern")
+        }
+
         (S::Stopping, E::Abort) => Ignored("it is stopping already"),
         (S::Stopping, E::Unwind) => Refused("nothing is being undone yet"),
         (
@@ -125,6 +133,7 @@ pub(super) fn disposition(state: S, event: E) -> Disposition<S> {
             | E::Gate
             | E::Cutover
             | E::Unwind
+            | E::Hinted
             | E::Elapsed
             | E::Abort,
         ) => Ignored("it has ended"),

@@ -628,6 +628,7 @@ fn any_event(run: &mut Run, kind: usize) -> Event {
                 service,
             }
         }
+        15 => Event::Hinted(Hint::Service(service)),
         _ => Event::Abort,
     }
 }
@@ -647,7 +648,7 @@ fn every_state_meets_every_event() {
         let mut state: u64 = seed;
         for round in 0..900 {
             let state_kind = run.walk.machine.state_kind();
-            for kind in 0..16 {
+            for kind in 0..17 {
                 let event = any_event(&mut run, kind);
                 if visited.contains(&(state_kind, Rollout::event_kind(&event))) {
                     continue;

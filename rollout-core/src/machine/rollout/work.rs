@@ -8,13 +8,14 @@ use super::look::Look;
 use super::{Action, Effect, Event, Serving, StepState, StepView};
 use crate::dns::Record;
 use crate::evidence::Evidence;
+use crate::hint::Hint;
 use crate::id::{ServiceName, StepId, TaskName};
 use crate::image::ImageRef;
 use crate::machine::cutover::Cutover;
-use crate::machine::deployment::Deployment;
+use crate::machine::deployment::{self, Deployment};
 use crate::machine::gate::Gate;
 use crate::machine::promotion::Promotion;
-use crate::machine::task::OneOff;
+use crate::machine::task::{self, OneOff};
 use crate::machine::unwind::Item;
 use crate::machine::{Effect as _, Lifecycle, Machine, Step, admits};
 use crate::plan::assumed::Assumed;
@@ -220,6 +221,36 @@ impl Work {
         self.emit(&step, actions)
     }
 
+    /// Passes a hint on to the machines that it concerns.
+    pub(super) fn hint(&mut self, hint: &Hint, now: Timestamp) -> Vec<Effect> {
+        let mut told = Vec::new();
+        for (step, child) in &mut self.children {
+            let actions = match (child, hint) {
+                (Child::Service(name, machine), Hint::Service(service)) if name == service => given(
+                    machine.as_mut(),
+                    deployment::Event::Hinted,
+                    now,
+                    Action::Deployment,
+                ),
+                (Child::Task(_, machine), Hint::Task(task)) if machine.task() == Some(task) => {
+                    given(machine.as_mut(), task::Event::Hinted, now, Action::Task)
+                }
+                (
+                    Child::Service(..)
+                    | Child::Task(..)
+                    | Child::Image(_)
+                    | Child::Gate(_)
+                    | Child::Record(..),
+                    Hint::Service(_) | Hint::Task(_),
+                ) => continue,
+            };
+            told.push((step.clone(), actions));
+        }
+        told.into_iter()
+            .flat_map(|(step, actions)| self.emit(&step, actions))
+            .collect()
+    }
+
     /// Gives a signal to one machine.
     pub(super) fn signal(&mut self, step: &StepId, signal: Signal, now: Timestamp) -> Vec<Effect> {
         let actions = self
@@ -308,6 +339,7 @@ fn step_of(event: &Event) -> Option<&StepId> {
         | Event::Confirmed { .. }
         | Event::CallFailed { .. }
         | Event::Unwind(_)
+        | Event::Hinted(_)
         | Event::Elapsed
         | Event::Abort => None,
     }

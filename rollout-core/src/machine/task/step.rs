@@ -3,7 +3,7 @@
 use super::shared::{
     LOOK, ending, failed, look, may_still_run, ran_by_exit, ran_by_status, stop, unknown_task,
 };
-use super::{Event, Launch, Next, OneOff, Outcome, STOP_WAIT, State, Stop, TOKEN_LIFE, Watch};
+use super::{Event, LEAST_PAUSE, Launch, Next, OneOff, Outcome, STOP_WAIT, State, Stop, TOKEN_LIFE, Watch};
 use crate::error::{Applied, ErrorKind, ErrorRecord};
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::TaskArn;
@@ -32,6 +32,7 @@ impl OneOff {
             | Event::Observed(_)
             | Event::StopSent
             | Event::CallFailed(_)
+            | Event::Hinted
             | Event::Elapsed => (State::Idle, Vec::new()),
         }
     }
@@ -48,9 +49,12 @@ impl OneOff {
                 let launch = ending(launch, self.aborted("while it was started"));
                 self.starting_on(now, launch, call)
             }
-            Event::Start | Event::Found(_) | Event::Observed(_) | Event::StopSent | Event::CallFailed(_) => {
-                (State::Starting { launch, call }, Vec::new())
-            }
+            Event::Start
+            | Event::Found(_)
+            | Event::Observed(_)
+            | Event::StopSent
+            | Event::CallFailed(_)
+            | Event::Hinted => (State::Starting { launch, call }, Vec::new()),
         }
     }
 
@@ -149,7 +153,7 @@ impl OneOff {
                 let launch = ending(launch, self.aborted("while it was looked for"));
                 (State::Finding { launch, call }, Vec::new())
             }
-            Event::Start | Event::Observed(_) | Event::StopSent | Event::CallFailed(_) => {
+            Event::Start | Event::Observed(_) | Event::StopSent | Event::CallFailed(_) | Event::Hinted => {
                 (State::Finding { launch, call }, Vec::new())
             }
         }
@@ -202,6 +206,8 @@ impl OneOff {
             task,
             give_up: launch.give_up,
             ran: Applied::Maybe,
+            looked_at: now,
+            hinted: false,
         };
         match launch.ending {
             Some(why) => self.begin_stop(now, watch, why),
@@ -216,16 +222,21 @@ impl OneOff {
     pub(super) fn step_watching(&self, now: Timestamp, event: Event, watch: Watch, call: Call) -> Next {
         match event {
             Event::Observed(TaskObservation::Running { status, .. }) => {
-                let ran = ran_by_status(&status, watch.ran);
-                let call = Call::later(now.after(self.policy.poll_every), 0);
-                (
-                    State::Watching {
-                        watch: Watch { ran, ..watch },
-                        call,
-                    },
-                    Vec::new(),
-                )
+                let pause = if watch.hinted {
+                    self.policy.poll_every.min(LEAST_PAUSE)
+                } else {
+                    self.policy.poll_every
+                };
+                let call = Call::later(now.after(pause), 0);
+                let watch = Watch {
+                    ran: ran_by_status(&status, watch.ran),
+                    looked_at: now,
+                    hinted: false,
+                    ..watch
+                };
+                (State::Watching { watch, call }, Vec::new())
             }
+            Event::Hinted => self.watching_hinted(now, watch, call),
             Event::Observed(TaskObservation::Stopped(stopped)) => self.judge(watch, &stopped),
             Event::Observed(TaskObservation::Missing { .. }) => {
                 self.look_failed(now, watch, call, unknown_task())
@@ -252,6 +263,21 @@ impl OneOff {
                 (State::Watching { watch, call }, Vec::new())
             }
         }
+    }
+
+    /// Something has changed: look at once, but not too close to the last look, and not before its time after a failed one.
+    fn watching_hinted(&self, now: Timestamp, mut watch: Watch, mut call: Call) -> Next {
+        let earliest = watch.looked_at.after(self.policy.poll_every.min(LEAST_PAUSE));
+        let mut effects = Vec::new();
+        if call.is_under_way() {
+            watch.hinted = true;
+        } else if call.errors == 0 && now < earliest {
+            call = call.sooner(earliest);
+        } else if call.errors == 0 {
+            effects = look(&watch.task);
+            call = call.repeated(now, self.policy.answer);
+        }
+        (State::Watching { watch, call }, effects)
     }
 
     /// A look that told nothing.
@@ -344,9 +370,12 @@ impl OneOff {
                 failed(may_still_run(stop.why).with([still]), stop.ran)
             }
             Event::Elapsed => self.stopping_on(now, stop, call),
-            Event::Start | Event::Started(_) | Event::Found(_) | Event::CallFailed(_) | Event::Abort => {
-                (State::Stopping { stop, call }, Vec::new())
-            }
+            Event::Start
+            | Event::Started(_)
+            | Event::Found(_)
+            | Event::CallFailed(_)
+            | Event::Hinted
+            | Event::Abort => (State::Stopping { stop, call }, Vec::new()),
         }
     }
 

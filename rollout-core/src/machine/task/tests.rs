@@ -504,9 +504,45 @@ fn every_event() -> Vec<Event> {
         exited(0),
         Event::StopSent,
         error(ErrorKind::Unavailable, Applied::No),
+        Event::Hinted,
         Event::Elapsed,
         Event::Abort,
     ]
+}
+
+#[test]
+fn a_hint_makes_the_next_look_come_now_but_no_storm_of_looks() {
+    let mut walk = give_all(watching(), at(2), vec![running("RUNNING")]);
+    let poll = walk.machine.deadline().map(|deadline| deadline.at);
+    assert_eq!(poll, Some(at(7)));
+    assert_eq!(
+        walk.give(at(2), Event::Hinted).unwrap(),
+        [],
+        "it has just been looked at"
+    );
+    assert_eq!(walk.machine.deadline().map(|deadline| deadline.at), Some(at(3)));
+    assert_eq!(walk.give(at(3), Event::Hinted).unwrap(), [look()]);
+    assert_eq!(
+        walk.give(at(3), Event::Hinted).unwrap(),
+        [],
+        "the look is under way"
+    );
+    assert_eq!(walk.give(at(4), running("RUNNING")).unwrap(), []);
+    assert_eq!(
+        walk.machine.deadline().map(|deadline| deadline.at),
+        Some(at(5)),
+        "the look may have been older than the hint"
+    );
+    assert_eq!(walk.give(at(5), Event::Elapsed).unwrap(), [look()]);
+    assert_eq!(walk.give(at(5), running("RUNNING")).unwrap(), []);
+    assert_eq!(walk.machine.deadline().map(|deadline| deadline.at), Some(at(10)));
+    // After a failed look its pause is kept.
+    assert_eq!(walk.give(at(10), Event::Elapsed).unwrap(), [look()]);
+    walk.give(at(10), error(ErrorKind::Unavailable, Applied::No))
+        .unwrap();
+    let retry = walk.machine.deadline();
+    assert_eq!(walk.give(at(12), Event::Hinted).unwrap(), []);
+    assert_eq!(walk.machine.deadline(), retry);
 }
 
 #[test]

@@ -501,6 +501,7 @@ fn every_state_meets_every_event() {
                 step,
                 event: cutover::Event::CallFailed(error()),
             },
+            Event::Hinted(Hint::Service("web".parse().expect("valid"))),
             Event::Elapsed,
             Event::Abort,
         ] {

@@ -4,6 +4,7 @@ use super::{
     Action, AtHand, Effect, Event, Found, Item, Outcome, Problem, State, Undo, Undoing, Unwind, start,
 };
 use crate::evidence::{Cause, Reason, Stuck, StuckReason};
+use crate::hint::Hint;
 use crate::id::{ServiceName, StepId, TaskName};
 use crate::machine::Machine as _;
 use crate::machine::cutover::{self, Cutover, Goal};
@@ -123,8 +124,24 @@ impl Unwind {
                 start(machine.as_mut(), now, cutover::Event::Elapsed),
                 Action::Cutover,
             ),
-            // Late answers of items that have ended.
-            (Event::Deployment { .. } | Event::Cutover { .. } | Event::Start | Event::Abort, _) => Vec::new(),
+            (Event::Hinted(Hint::Service(service)), AtHand::Service(machine))
+                if service == machine.spec().service =>
+            {
+                wrap(
+                    &step,
+                    start(machine.as_mut(), now, deployment::Event::Hinted),
+                    Action::Deployment,
+                )
+            }
+            // Late answers of items that have ended, and hints at something else.
+            (
+                Event::Deployment { .. }
+                | Event::Cutover { .. }
+                | Event::Hinted(_)
+                | Event::Start
+                | Event::Abort,
+                _,
+            ) => Vec::new(),
         };
         self.settle(undoing, effects, now)
     }

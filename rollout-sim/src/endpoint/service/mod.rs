@@ -16,6 +16,7 @@ pub(crate) mod elbv2;
 pub(crate) mod logs;
 pub(crate) mod route53;
 pub(crate) mod secretsmanager;
+pub(crate) mod sqs;
 pub(crate) mod sts;
 pub(crate) mod wafv2;
 
@@ -112,6 +113,7 @@ pub(crate) static SERVICES: &[&Service] = &[
     &logs::SERVICE,
     &route53::SERVICE,
     &secretsmanager::SERVICE,
+    &sqs::SERVICE,
     &sts::SERVICE,
     &wafv2::SERVICE,
 ];

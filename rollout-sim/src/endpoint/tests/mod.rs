@@ -10,6 +10,7 @@ mod logs;
 mod route53;
 mod secretsmanager;
 mod serve;
+mod sqs;
 mod wafv2;
 mod web;
 mod wire;

@@ -80,6 +80,7 @@ fn deploy_on(bench: &Bench) -> Outcome {
     };
     let policy = Policy {
         poll_every: Duration::from_secs(5),
+        pace: None,
         give_up: minutes(20),
         stopped_tasks: 5,
         max_errors: 5,

@@ -52,6 +52,7 @@ pub(in crate::machine::deployment) fn images(of: &str) -> Images {
 pub(in crate::machine::deployment) fn policy() -> Policy {
     Policy {
         poll_every: Duration::from_secs(5),
+        pace: None,
         give_up: Duration::from_secs(600),
         stopped_tasks: 2,
         max_errors: 3,
@@ -278,6 +279,7 @@ pub(in crate::machine::deployment) fn record(status: RecordStatus) -> Deployment
         strategy: Strategy::Rolling,
         stage: None,
         rolled_back_to: None,
+        took: None,
     }
 }
 

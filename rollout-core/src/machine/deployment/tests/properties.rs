@@ -153,7 +153,7 @@ fn turns() -> impl Strategy<Value = Vec<(u64, Turn)>> {
         1 => Just(Turn::Fail(ErrorKind::Conflict, Applied::No, true)),
         5 => Just(Turn::Deadline),
         1 => Just(Turn::Early),
-        1 => (0..8_u8).prop_map(Turn::Stray),
+        1 => (0..9_u8).prop_map(Turn::Stray),
         1 => Just(Turn::Abort),
     ];
     prop::collection::vec((0..20_000_u64, turn), 1..40)
@@ -352,6 +352,7 @@ fn event_of(walk: &Walk<Deployment>, now: Timestamp, turn: &Turn) -> Event {
             3 => observed(&before(now)),
             4 => observed(&replaced(now)),
             6 => Event::TurningBack,
+            7 => Event::Hinted,
             5 => Event::CallFailed(failed(ErrorKind::PermissionDenied, Applied::No)),
             _ => observed(&after(now)),
         },
@@ -392,6 +393,7 @@ fn unsure(event: &Event) -> bool {
         | Event::Updated(_)
         | Event::TurningBack
         | Event::Observed(_)
+        | Event::Hinted
         | Event::Abort => false,
     }
 }

@@ -684,6 +684,7 @@ fn all_events(now: Timestamp) -> Vec<Event> {
         Event::TurningBack,
         observed(&halfway(now)),
         Event::CallFailed(later(Applied::No)),
+        Event::Hinted,
         Event::Elapsed,
         Event::Abort,
     ]
@@ -725,7 +726,7 @@ fn the_table_names_its_states() {
     let walk = watching();
     assert_eq!(walk.machine.state_kind(), StateKind::Watching);
     let table = crate::machine::table::<Deployment>();
-    assert_eq!(table.rows.len(), 6 * 8);
+    assert_eq!(table.rows.len(), 6 * 9);
     assert!(
         table
             .mermaid()

@@ -1,4 +1,4 @@
-//! The world of a fleet, and its plans.
+//! The world of a crowd, and its plans.
 
 use core::time::Duration;
 use std::collections::BTreeMap;

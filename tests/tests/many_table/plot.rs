@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rollout_tests::fleet::Report;
+use rollout_tests::many::Report;
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 400.0;

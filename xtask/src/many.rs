@@ -1,4 +1,4 @@
-//! `cargo xtask fleet`: many rollouts at once on the simulated AWS with its real token buckets, as a table and a plot.
+//! `cargo xtask many`: many rollouts at once on the simulated AWS with its real token buckets, as a table and a plot.
 
 use std::process::ExitCode;
 
@@ -8,11 +8,11 @@ use clap::Args;
 use crate::cargo::{cargo, root, run as run_command};
 
 #[derive(Args)]
-pub(crate) struct FleetArgs {
-    /// The largest fleet: 1, 10, 100, 1,000 and 10,000 rollouts are run, up to this. 10,000 take an hour or so in the profile `dev`.
+pub(crate) struct ManyArgs {
+    /// The largest crowd: 1, 10, 100, 1,000 and 10,000 rollouts are run, up to this. 10,000 take an hour or so in the profile `dev`.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     most: usize,
-    /// Only prints the table, and leaves docs/benchmarks.md and docs/fleet.svg as they are.
+    /// Only prints the table, and leaves docs/benchmarks.md and docs/many.svg as they are.
     #[arg(long)]
     print: bool,
     /// The profile to build with.
@@ -20,7 +20,7 @@ pub(crate) struct FleetArgs {
     profile: String,
 }
 
-pub(crate) fn run(args: &FleetArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &ManyArgs) -> Result<ExitCode> {
     let root = root()?;
     let mut command = cargo(&root);
     command
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &FleetArgs) -> Result<ExitCode> {
             "--features",
             "endpoint",
         ])
-        .args(["--profile", &args.profile, "--test", "fleet_table", "--"])
+        .args(["--profile", &args.profile, "--test", "many_table", "--"])
         .args(["--most", &args.most.to_string()]);
     if !args.print {
         command.arg("--write").arg(root.join("docs"));

@@ -3,11 +3,11 @@
 use core::time::Duration;
 use std::fmt::Write as _;
 
-use rollout_tests::fleet::Report;
+use rollout_tests::many::Report;
 
 /// What is written stands between these two lines.
-pub(crate) const BEGIN: &str = "<!-- fleet: begin, written by `cargo xtask fleet` -->";
-pub(crate) const END: &str = "<!-- fleet: end -->";
+pub(crate) const BEGIN: &str = "<!-- many: begin, written by `cargo xtask many` -->";
+pub(crate) const END: &str = "<!-- many: end -->";
 
 /// The page with what stands between the two lines replaced.
 pub(crate) fn put(page: &str, text: &str) -> Option<String> {
@@ -41,7 +41,7 @@ pub(crate) fn of(shared: &[Report], apart: &[Report]) -> String {
     whole(&mut text, shared, alone);
     machine(&mut text, shared);
     without(&mut text, shared, apart);
-    text.push_str("\n![Time for all rollouts over how many there are, with and without a shared observer, and the floor](fleet.svg)");
+    text.push_str("\n![Time for all rollouts over how many there are, with and without a shared observer, and the floor](many.svg)");
     text
 }
 

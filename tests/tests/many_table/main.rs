@@ -1,6 +1,6 @@
-//! The table and the plot of many rollouts at once. Run it with `cargo xtask fleet`.
+//! The table and the plot of many rollouts at once. Run it with `cargo xtask many`.
 //!
-//! Each line is a process of its own, so that what one fleet keeps in memory is not counted for the next.
+//! Each line is a process of its own, so that what one crowd keeps in memory is not counted for the next.
 
 mod plot;
 mod table;
@@ -10,15 +10,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use rollout_tests::fleet::{Report, run};
+use rollout_tests::many::{Report, run};
 
 /// How many rollouts at once.
 const SIZES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 
-/// The largest fleet that is also run without an observer: more only adds to what it shows.
+/// The largest crowd that is also run without an observer: more only adds to what it shows.
 const APART: usize = 1_000;
 
-const USAGE: &str = "usage: fleet_table [--most N] [--write DOCS]   (or --one N shared|apart, for itself)";
+const USAGE: &str = "usage: many_table [--most N] [--write DOCS]   (or --one N shared|apart, for itself)";
 
 fn main() -> ExitCode {
     match told() {
@@ -97,7 +97,7 @@ fn all(most: usize, docs: Option<&Path>) -> Result<(), String> {
             table::END
         )
     })?;
-    let picture = docs.join("fleet.svg");
+    let picture = docs.join("many.svg");
     fs::write(&picture, plot::of(&shared, &apart))
         .map_err(|error| format!("{}: {error}", picture.display()))?;
     fs::write(&page, written).map_err(|error| format!("{}: {error}", page.display()))
