@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
 use rollout_core::driver::{DriveError, Driver, LeaseError, Perform, Tenure};
+use rollout_core::hint::{Hint, Hints, hints};
 use rollout_core::journal::{Journal, JournalError};
 use rollout_core::observer::{Notice, Observer};
 use rollout_core::port::Clock;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::args::Global;
+use crate::cloud::Feed;
 use crate::follow::{Follow, Follower};
 use crate::past::Past;
 use crate::state::Kept;
@@ -67,6 +69,8 @@ pub(crate) struct Session<'a, M: Follow + 'static> {
     /// Held for as long as it drives.
     pub(crate) tenure: &'a Tenure,
     pub(crate) wall: &'a Wall,
+    /// What tells of changes, if anything does.
+    pub(crate) feed: Option<&'a Feed>,
 }
 
 impl<M> Session<'_, M>
@@ -96,7 +100,8 @@ where
             clock: self.clock.as_ref(),
             observer: &screen,
         };
-        let (abort, signals) = signals::<M>();
+        let (hinter, inbox) = hints();
+        let (abort, signals) = signals::<M>(inbox);
         let ending = {
             let mut run = core::pin::pin!(self.tenure.while_held(async {
                 match work {
@@ -113,7 +118,16 @@ where
             }));
             let mut stops = Stops::new()?;
             let mut elsewhere = core::pin::pin!(self.kept.asked_to_stop(self.wall));
-            let (mut asked, mut heard) = (false, false);
+            let mut listening = core::pin::pin!(async {
+                match self.feed {
+                    Some(feed) => {
+                        let told = |text: &str| screen.say(self.clock.now(), text);
+                        feed.listen(self.clock.as_ref(), &hinter, told).await;
+                    }
+                    None => {}
+                }
+            });
+            let (mut asked, mut heard, mut deaf) = (false, false, false);
             loop {
                 tokio::select! {
                     outcome = &mut run => break Some(outcome),
@@ -132,6 +146,7 @@ where
                         screen.say(self.clock.now(), &text);
                         let _ = abort.send(M::abort());
                     }
+                    () = &mut listening, if !deaf => deaf = true,
                     () = tokio::time::sleep(FRAME) => screen.redraw(self.clock.now()),
                 }
             }
@@ -191,18 +206,31 @@ impl Stops {
 }
 
 /// Events from outside, as the driver takes them.
-struct Signals<E>(UnboundedReceiver<E>);
+struct Signals<E> {
+    asked: UnboundedReceiver<E>,
+    hints: Hints,
+    hinted: fn(Hint) -> E,
+}
 
-fn signals<M: Follow>() -> (UnboundedSender<M::Event>, Signals<M::Event>) {
-    let (sender, receiver) = unbounded_channel();
-    (sender, Signals(receiver))
+fn signals<M: Follow>(hints: Hints) -> (UnboundedSender<M::Event>, Signals<M::Event>) {
+    let (sender, asked) = unbounded_channel();
+    let hinted = M::hinted;
+    (sender, Signals { asked, hints, hinted })
 }
 
 impl<E> Stream for Signals<E> {
     type Item = E;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<E>> {
-        self.0.poll_recv(cx)
+        match self.asked.poll_recv(cx) {
+            Poll::Pending => {}
+            ready @ Poll::Ready(_) => return ready,
+        }
+        match Pin::new(&mut self.hints).poll_next(cx) {
+            Poll::Ready(Some(hint)) => Poll::Ready(Some((self.hinted)(hint))),
+            // No hints come any more; who may ask us to stop is still there.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
     }
 }
 

@@ -25,7 +25,7 @@ const IMPURE: [&str; 8] = [
 const SEEDED: [&str; 3] = ["rand", "rand_chacha", "rand_core"];
 
 /// The AWS services that each feature of `rollout-aws` brings. Both adapters of ECR and ECS ask STS who is calling.
-const SERVICES: [(&str, &[&str]); 11] = [
+const SERVICES: [(&str, &[&str]); 12] = [
     ("clock", &[]),
     ("cloudwatch", &["cloudwatch"]),
     ("ecr", &["ecr", "sts"]),
