@@ -22,6 +22,7 @@ use rollout_core::id::Generation;
 use rollout_core::image::ImageRef;
 use rollout_core::machine::Transitions as _;
 use rollout_core::machine::deployment::{Deployment, Effect, Event, Outcome, Policy, Spec, Target};
+use rollout_core::pace::Priority;
 use rollout_core::port::Ports;
 use rollout_core::service::{Images, RevisionSpec};
 use rollout_core::time::{Timestamp, human};
@@ -143,6 +144,7 @@ fn context(cloud: &SimCloud) -> Result<OpContext, Box<dyn Error>> {
         attempt: 1,
         generation: Generation(1),
         deadline: cloud.clock().now().after(Duration::from_secs(20)),
+        priority: Priority::Look,
     })
 }
 

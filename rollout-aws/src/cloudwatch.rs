@@ -37,16 +37,18 @@ use rollout_core::time::Timestamp;
 use crate::config;
 use crate::edge::{LoadBalancer, LoadBalancerNames, RequestCount, pointed_at};
 use crate::error::from_sdk;
+use crate::observer::{Meter, SharedObserver, Toll};
+use crate::page::Pages;
 use crate::time::{self, Now};
 
-const ALARMS: &str = "cloudwatch:DescribeAlarms";
+pub(crate) const ALARMS: &str = "cloudwatch:DescribeAlarms";
 const STATISTICS: &str = "cloudwatch:GetMetricStatistics";
 
 /// The IAM actions that these adapters need.
 pub const ACTIONS: &[&str] = &[ALARMS, STATISTICS];
 
 /// Alarms a call (Amazon CloudWatch API, "DescribeAlarms").
-const BATCH: usize = 100;
+pub(crate) const BATCH: usize = 100;
 
 const MINUTE: u64 = 60_000;
 
@@ -58,6 +60,7 @@ const SETTLE: u64 = 2 * MINUTE;
 #[derive(Clone)]
 pub struct AlarmGate {
     client: Client,
+    toll: Toll,
     now: Now,
 }
 
@@ -79,8 +82,18 @@ impl AlarmGate {
     pub fn with_client(client: Client) -> Self {
         Self {
             client,
+            toll: Toll::default(),
             now: time::system(),
         }
+    }
+
+    /// Shares calls with all adapters of this account and region that are given the same observer.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(metered.interceptor(Meter::new(observer, "monitoring")).build());
+        self.toll = Toll::of(observer);
+        self
     }
 
     /// With another clock.
@@ -89,36 +102,45 @@ impl AlarmGate {
         self.now = now;
         self
     }
+}
 
-    /// The alarms of these names that exist.
-    async fn describe(&self, names: &[String]) -> Result<BTreeMap<String, Alarm>, Error> {
-        let mut found = BTreeMap::new();
-        let subject = || format!("alarms {}", names.join(", "));
-        let mut pages = self
-            .client
+/// The alarms of these names that exist; at most [`BATCH`]. They come in one page; each further one is another call.
+async fn describe(
+    client: Client,
+    toll: Toll,
+    ctx: OpContext,
+    names: Vec<String>,
+) -> Result<BTreeMap<String, Arc<Alarm>>, Error> {
+    let mut found = BTreeMap::new();
+    let mut pages = Pages::new(ALARMS, BATCH);
+    let mut token = None;
+    loop {
+        let answer = client
             .describe_alarms()
-            .set_alarm_names(Some(names.to_vec()))
+            .set_alarm_names(Some(names.clone()))
             // Without this only metric alarms are listed.
             .alarm_types(AlarmType::MetricAlarm)
             .alarm_types(AlarmType::CompositeAlarm)
-            .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| from_sdk(ALARMS, subject(), false, error))?;
-            let metric = page.metric_alarms.unwrap_or_default();
-            let composite = page.composite_alarms.unwrap_or_default();
-            let alarms = metric
-                .into_iter()
-                .map(Alarm::from)
-                .chain(composite.into_iter().map(Alarm::from));
-            found.extend(alarms.map(|alarm| (alarm.name.clone(), alarm)));
+            // Without this a page has 50.
+            .max_records(100)
+            .set_next_token(token)
+            .send()
+            .await
+            .map_err(|error| from_sdk(ALARMS, format!("alarms {}", names.join(", ")), false, error))?;
+        let metric = answer.metric_alarms.unwrap_or_default().into_iter();
+        let composite = answer.composite_alarms.unwrap_or_default().into_iter();
+        let alarms = metric.map(Alarm::from).chain(composite.map(Alarm::from));
+        found.extend(alarms.map(|alarm| (alarm.name.clone(), Arc::new(alarm))));
+        token = pages.next(answer.next_token)?;
+        if token.is_none() {
+            return Ok(found);
         }
-        Ok(found)
+        toll.pay(&ctx, ALARMS).await?;
     }
 }
 
 /// What counts of an alarm.
-struct Alarm {
+pub(crate) struct Alarm {
     name: String,
     state: Option<StateValue>,
     reason: Option<String>,
@@ -189,7 +211,7 @@ impl Alarm {
 
 #[async_trait]
 impl HealthGate for AlarmGate {
-    async fn sample(&self, _ctx: &OpContext, request: &SampleRequest) -> Result<Sample, Error> {
+    async fn sample(&self, ctx: &OpContext, request: &SampleRequest) -> Result<Sample, Error> {
         let refused = |kind, what: &str| {
             Err(Error::new(
                 kind,
@@ -211,11 +233,14 @@ impl HealthGate for AlarmGate {
             return refused(ErrorKind::InvalidRequest, "names no alarm");
         }
         let at = (self.now)();
-        let mut found = BTreeMap::new();
-        for batch in wanted.chunks(BATCH) {
-            found.append(&mut self.describe(batch).await?);
-        }
-        let (verdict, evidence) = judge(at, &wanted, &found);
+        let (client, toll, of) = (self.client.clone(), self.toll.clone(), ctx.clone());
+        let call = move |names| describe(client.clone(), toll.clone(), of.clone(), names);
+        let read = self
+            .toll
+            .read(ctx, |observer| &observer.alarms, "", &wanted, (BATCH, call));
+        let read = read.await?;
+        let at = read.sent_at.unwrap_or(at);
+        let (verdict, evidence) = judge(at, &wanted, &read.found);
         Ok(Sample {
             at,
             verdict,
@@ -226,7 +251,7 @@ impl HealthGate for AlarmGate {
 }
 
 /// The worst of all, and what stands out; when nothing does, one line says so.
-fn judge(at: Timestamp, wanted: &[String], found: &BTreeMap<String, Alarm>) -> (Verdict, Vec<Evidence>) {
+fn judge(at: Timestamp, wanted: &[String], found: &BTreeMap<String, Arc<Alarm>>) -> (Verdict, Vec<Evidence>) {
     let mut worst = Verdict::Pass;
     let mut evidence = Vec::new();
     for name in wanted {
@@ -260,6 +285,7 @@ fn judge(at: Timestamp, wanted: &[String], found: &BTreeMap<String, Alarm>) -> (
 pub struct LoadBalancerRequests {
     client: Client,
     names: Arc<dyn LoadBalancerNames>,
+    toll: Toll,
     now: Now,
 }
 
@@ -282,8 +308,18 @@ impl LoadBalancerRequests {
         Self {
             client,
             names,
+            toll: Toll::default(),
             now: time::system(),
         }
+    }
+
+    /// Shares calls with all adapters of this account and region that are given the same observer.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(metered.interceptor(Meter::new(observer, "monitoring")).build());
+        self.toll = Toll::of(observer);
+        self
     }
 
     /// With another clock.
@@ -293,12 +329,18 @@ impl LoadBalancerRequests {
         self
     }
 
-    async fn count(&self, balancer: &LoadBalancer, end: Timestamp) -> Result<Option<u64>, Error> {
+    async fn count(
+        &self,
+        ctx: &OpContext,
+        balancer: &LoadBalancer,
+        end: Timestamp,
+    ) -> Result<Option<u64>, Error> {
         let Some(dimension) = balancer.dimension().filter(|_| balancer.application) else {
             return Ok(None);
         };
         let end = i64::try_from(end.as_millis()).unwrap_or(i64::MAX);
         let start = end.saturating_sub(60_000);
+        self.toll.pay(ctx, STATISTICS).await?;
         let answer = self
             .client
             .get_metric_statistics()
@@ -338,7 +380,7 @@ impl RequestCount for LoadBalancerRequests {
         let mut total = None;
         for name in pointed_at(data) {
             let count = match self.names.find(ctx, &name).await? {
-                Some(balancer) => self.count(&balancer, end).await?,
+                Some(balancer) => self.count(ctx, &balancer, end).await?,
                 None => None,
             };
             // One that cannot be counted makes the sum unknown.

@@ -38,6 +38,8 @@ use rollout_core::time::Timestamp;
 use crate::config;
 use crate::edge::{LoadBalancer, LoadBalancerNames, TargetHealth, load_balancer_name, pointed_at};
 use crate::error::from_sdk;
+use crate::observer::{Meter, SharedObserver, Toll};
+use crate::page::Pages;
 use crate::time::{self, Now};
 
 const HEALTH: &str = "elasticloadbalancing:DescribeTargetHealth";
@@ -48,6 +50,9 @@ const RULES: &str = "elasticloadbalancing:DescribeRules";
 /// The IAM actions that these adapters need.
 pub const ACTIONS: &[&str] = &[HEALTH, BALANCERS, LISTENERS, RULES];
 
+/// The most pages of one list, of 400 or fewer each.
+const PAGES: usize = 100;
+
 /// How many targets that are not healthy are quoted one by one.
 const QUOTED: usize = 10;
 
@@ -55,6 +60,7 @@ const QUOTED: usize = 10;
 #[derive(Clone)]
 pub struct TargetHealthGate {
     client: Client,
+    toll: Toll,
     now: Now,
 }
 
@@ -76,8 +82,22 @@ impl TargetHealthGate {
     pub fn with_client(client: Client) -> Self {
         Self {
             client,
+            toll: Toll::default(),
             now: time::system(),
         }
+    }
+
+    /// Shares calls with all adapters of this account and region that are given the same observer.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(
+            metered
+                .interceptor(Meter::new(observer, "elasticloadbalancing"))
+                .build(),
+        );
+        self.toll = Toll::of(observer);
+        self
     }
 
     /// With another clock.
@@ -90,7 +110,7 @@ impl TargetHealthGate {
 
 #[async_trait]
 impl HealthGate for TargetHealthGate {
-    async fn sample(&self, _ctx: &OpContext, request: &SampleRequest) -> Result<Sample, Error> {
+    async fn sample(&self, ctx: &OpContext, request: &SampleRequest) -> Result<Sample, Error> {
         let ProbeTarget::TargetHealth {
             target_group,
             at_least,
@@ -103,7 +123,7 @@ impl HealthGate for TargetHealthGate {
             ));
         };
         let at = (self.now)();
-        let targets = targets(&self.client, target_group).await?;
+        let targets = targets(&self.client, &self.toll, ctx, target_group).await?;
         let count = Count::of(&targets);
         let verdict = count.verdict(usize::try_from(*at_least).unwrap_or(usize::MAX));
         let mut evidence = vec![Evidence::new(
@@ -122,7 +142,13 @@ impl HealthGate for TargetHealthGate {
     }
 }
 
-async fn targets(client: &Client, group: &str) -> Result<Vec<TargetHealthDescription>, Error> {
+async fn targets(
+    client: &Client,
+    toll: &Toll,
+    ctx: &OpContext,
+    group: &str,
+) -> Result<Vec<TargetHealthDescription>, Error> {
+    toll.pay(ctx, HEALTH).await?;
     let answer = client
         .describe_target_health()
         .target_group_arn(group)
@@ -230,6 +256,7 @@ fn not_healthy(at: Timestamp, targets: &[TargetHealthDescription]) -> Vec<Eviden
 #[derive(Clone)]
 pub struct LoadBalancers {
     client: Client,
+    toll: Toll,
     now: Now,
     /// By DNS name. A load balancer's ARN and DNS name do not change while it lives.
     known: Arc<Mutex<BTreeMap<String, LoadBalancer>>>,
@@ -255,9 +282,23 @@ impl LoadBalancers {
     pub fn with_client(client: Client) -> Self {
         Self {
             client,
+            toll: Toll::default(),
             now: time::system(),
             known: Arc::default(),
         }
+    }
+
+    /// Shares calls with all adapters of this account and region that are given the same observer.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(
+            metered
+                .interceptor(Meter::new(observer, "elasticloadbalancing"))
+                .build(),
+        );
+        self.toll = Toll::of(observer);
+        self
     }
 
     /// With another clock.
@@ -273,20 +314,25 @@ impl LoadBalancers {
     }
 
     /// Reads all of them: there is no look-up by DNS name.
-    async fn refresh(&self) -> Result<(), Error> {
-        let mut pages = self
-            .client
-            .describe_load_balancers()
-            .into_paginator()
-            .items()
-            .send();
+    async fn refresh(&self, ctx: &OpContext) -> Result<(), Error> {
         let mut found = BTreeMap::new();
-        while let Some(balancer) = pages.next().await {
-            let balancer =
-                balancer.map_err(|error| from_sdk(BALANCERS, "the load balancers", false, error))?;
-            let application = balancer.r#type() == Some(&LoadBalancerTypeEnum::Application);
-            if let (Some(name), Some(arn)) = (balancer.dns_name, balancer.load_balancer_arn) {
-                found.insert(name.to_ascii_lowercase(), LoadBalancer { arn, application });
+        let mut pages = Pages::new(BALANCERS, PAGES);
+        let mut next = None;
+        loop {
+            self.toll.pay(ctx, BALANCERS).await?;
+            let answer = self.client.describe_load_balancers().set_marker(next).send();
+            let answer = answer
+                .await
+                .map_err(|error| from_sdk(BALANCERS, "the load balancers", false, error))?;
+            for balancer in answer.load_balancers.unwrap_or_default() {
+                let application = balancer.r#type() == Some(&LoadBalancerTypeEnum::Application);
+                if let (Some(name), Some(arn)) = (balancer.dns_name, balancer.load_balancer_arn) {
+                    found.insert(name.to_ascii_lowercase(), LoadBalancer { arn, application });
+                }
+            }
+            next = pages.next(answer.next_marker)?;
+            if next.is_none() {
+                break;
             }
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = found;
@@ -294,48 +340,70 @@ impl LoadBalancers {
     }
 
     /// The target groups that get requests.
-    async fn groups(&self, balancer: &LoadBalancer) -> Result<BTreeSet<String>, Error> {
+    async fn groups(&self, ctx: &OpContext, balancer: &LoadBalancer) -> Result<BTreeSet<String>, Error> {
         let mut groups = BTreeSet::new();
-        let mut listeners = self
-            .client
-            .describe_listeners()
-            .load_balancer_arn(&balancer.arn)
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(listener) = listeners.next().await {
-            let listener = listener.map_err(|error| from_sdk(LISTENERS, &balancer.arn, false, error))?;
-            groups.extend(listener.default_actions().iter().flat_map(forwarded));
-            // Only application load balancers have rules.
-            let Some(arn) = listener.listener_arn().filter(|_| balancer.application) else {
-                continue;
-            };
-            let mut rules = self
-                .client
-                .describe_rules()
-                .listener_arn(arn)
-                .into_paginator()
-                .items()
-                .send();
-            while let Some(rule) = rules.next().await {
-                let rule = rule.map_err(|error| from_sdk(RULES, arn, false, error))?;
-                groups.extend(rule.actions().iter().flat_map(forwarded));
+        let mut pages = Pages::new(LISTENERS, PAGES);
+        let mut next = None;
+        loop {
+            self.toll.pay(ctx, LISTENERS).await?;
+            let request = self.client.describe_listeners().load_balancer_arn(&balancer.arn);
+            let answer = request
+                .set_marker(next)
+                .send()
+                .await
+                .map_err(|error| from_sdk(LISTENERS, &balancer.arn, false, error))?;
+            for listener in answer.listeners.unwrap_or_default() {
+                groups.extend(listener.default_actions().iter().flat_map(forwarded));
+                // Only application load balancers have rules.
+                if let Some(arn) = listener.listener_arn().filter(|_| balancer.application) {
+                    self.groups_of_rules(ctx, arn, &mut groups).await?;
+                }
+            }
+            next = pages.next(answer.next_marker)?;
+            if next.is_none() {
+                return Ok(groups);
             }
         }
-        Ok(groups)
+    }
+
+    async fn groups_of_rules(
+        &self,
+        ctx: &OpContext,
+        listener: &str,
+        groups: &mut BTreeSet<String>,
+    ) -> Result<(), Error> {
+        let mut pages = Pages::new(RULES, PAGES);
+        let mut next = None;
+        loop {
+            self.toll.pay(ctx, RULES).await?;
+            let request = self.client.describe_rules().listener_arn(listener);
+            let answer = request
+                .set_marker(next)
+                .send()
+                .await
+                .map_err(|error| from_sdk(RULES, listener, false, error))?;
+            for rule in answer.rules.unwrap_or_default() {
+                groups.extend(rule.actions().iter().flat_map(forwarded));
+            }
+            next = pages.next(answer.next_marker)?;
+            if next.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Whether a load balancer has a healthy target, with what was seen.
     async fn healthy(
         &self,
+        ctx: &OpContext,
         at: Timestamp,
         name: &DomainName,
     ) -> Result<(Option<bool>, Vec<Evidence>), Error> {
-        let Some(balancer) = self.look_up(name).await? else {
+        let Some(balancer) = self.look_up(ctx, name).await? else {
             let detail = "no load balancer of this account and region has this name";
             return Ok((None, vec![Evidence::new(at, BALANCERS, name.as_str(), detail)]));
         };
-        let groups = self.groups(&balancer).await?;
+        let groups = self.groups(ctx, &balancer).await?;
         if groups.is_empty() {
             let detail = "no listener forwards to a target group";
             return Ok((
@@ -346,7 +414,7 @@ impl LoadBalancers {
         let mut evidence = Vec::new();
         let mut healthy = false;
         for group in groups {
-            let targets = targets(&self.client, &group).await?;
+            let targets = targets(&self.client, &self.toll, ctx, &group).await?;
             let count = Count::of(&targets);
             healthy |= count.healthy > 0;
             evidence.push(Evidence::new(at, HEALTH, group, count.to_string()));
@@ -355,12 +423,12 @@ impl LoadBalancers {
         Ok((Some(healthy), evidence))
     }
 
-    async fn look_up(&self, name: &DomainName) -> Result<Option<LoadBalancer>, Error> {
+    async fn look_up(&self, ctx: &OpContext, name: &DomainName) -> Result<Option<LoadBalancer>, Error> {
         let name = load_balancer_name(name);
         if let Some(known) = self.known(&name) {
             return Ok(Some(known));
         }
-        self.refresh().await?;
+        self.refresh(ctx).await?;
         Ok(self.known(&name))
     }
 }
@@ -382,14 +450,14 @@ fn forwarded(action: &Action) -> Vec<String> {
 
 #[async_trait]
 impl LoadBalancerNames for LoadBalancers {
-    async fn find(&self, _ctx: &OpContext, name: &DomainName) -> Result<Option<LoadBalancer>, Error> {
-        self.look_up(name).await
+    async fn find(&self, ctx: &OpContext, name: &DomainName) -> Result<Option<LoadBalancer>, Error> {
+        self.look_up(ctx, name).await
     }
 }
 
 #[async_trait]
 impl TargetHealth for LoadBalancers {
-    async fn check(&self, _ctx: &OpContext, data: &RecordData) -> Result<TargetCheck, Error> {
+    async fn check(&self, ctx: &OpContext, data: &RecordData) -> Result<TargetCheck, Error> {
         let at = (self.now)();
         let names = pointed_at(data);
         let mut check = TargetCheck {
@@ -399,7 +467,7 @@ impl TargetHealth for LoadBalancers {
         };
         let mut verdicts = Vec::new();
         for name in &names {
-            match self.healthy(at, name).await {
+            match self.healthy(ctx, at, name).await {
                 Ok((verdict, evidence)) => {
                     verdicts.push(verdict);
                     check.evidence.extend(evidence);

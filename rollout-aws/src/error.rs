@@ -267,6 +267,11 @@ fn classify(code: &str, status: u16) -> Row {
     }
 }
 
+/// Whether a code says that the account calls too often. A zone that is busy with one change does not say so.
+pub(crate) fn is_too_many(code: &str, status: u16) -> bool {
+    code != "PriorRequestNotComplete" && classify(code, status).kind == ErrorKind::Throttled
+}
+
 /// What the HTTP status alone says.
 fn by_status(status: u16) -> Row {
     let (kind, retry, server_fault) = match status {

@@ -16,6 +16,7 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use rollout_core::context::OpContext;
 use rollout_core::id::Generation;
+use rollout_core::pace::Priority;
 use rollout_core::time::Timestamp;
 
 /// What was sent.
@@ -113,5 +114,6 @@ pub(crate) fn context() -> OpContext {
         attempt: 1,
         generation: Generation(42),
         deadline: Timestamp::MAX,
+        priority: Priority::Look,
     }
 }

@@ -139,6 +139,7 @@ impl GatesBuilder {
 #[cfg(test)]
 mod tests {
     use rollout_core::id::Generation;
+    use rollout_core::pace::Priority;
     use rollout_core::probe::{HttpProbe, Subject, Verdict};
     use rollout_core::time::Timestamp;
 
@@ -190,6 +191,7 @@ mod tests {
             attempt: 1,
             generation: Generation(1),
             deadline: Timestamp::MAX,
+            priority: Priority::Look,
         };
         let request = SampleRequest {
             probe: "p".parse().expect("a valid name"),

@@ -21,6 +21,9 @@
 //! An adapter is made `from_config(&SdkConfig, …)` or `with_client(client, …)`. No other signature shows an SDK type.
 //! `from_config` sets the one retry layer: reads are retried by the SDK, mutating calls are sent once.
 //! A client handed to `with_client` keeps its own settings for reads.
+//!
+//! Adapters of many rollouts in one account and region share an [`observer`]: its buckets keep their calls within the account's
+//! quotas, and its reads answer many with one call.
 
 #[cfg(any(
     feature = "cloudwatch",
@@ -72,7 +75,18 @@ pub mod guard;
 pub mod logs;
 #[cfg(feature = "object-store")]
 pub mod objects;
-#[cfg(feature = "ecs")]
+#[cfg(any(
+    feature = "cloudwatch",
+    feature = "ecr",
+    feature = "ecs",
+    feature = "elbv2",
+    feature = "logs",
+    feature = "route53",
+    feature = "secretsmanager",
+    feature = "sts"
+))]
+pub mod observer;
+#[cfg(any(feature = "cloudwatch", feature = "ecs", feature = "elbv2"))]
 pub(crate) mod page;
 #[cfg(feature = "probe")]
 pub mod probe;

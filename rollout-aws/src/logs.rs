@@ -1,11 +1,15 @@
 //! The last lines of a container's log.
 
+use std::sync::Arc;
+
 use aws_sdk_cloudwatchlogs::Client;
 use aws_types::SdkConfig;
+use rollout_core::context::OpContext;
 use rollout_core::error::{Error, ErrorKind};
 
 use crate::config;
 use crate::error::from_sdk;
+use crate::observer::{Meter, SharedObserver, Toll};
 
 const GET: &str = "logs:GetLogEvents";
 
@@ -19,6 +23,7 @@ pub const ACTIONS: &[&str] = &[GET];
 #[derive(Clone, Debug)]
 pub struct LogReader {
     client: Client,
+    toll: Toll,
 }
 
 impl LogReader {
@@ -31,7 +36,19 @@ impl LogReader {
     /// A reader with a ready client.
     #[must_use]
     pub fn with_client(client: Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            toll: Toll::default(),
+        }
+    }
+
+    /// Shares calls with all adapters of this account and region that are given the same observer.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(metered.interceptor(Meter::new(observer, "logs")).build());
+        self.toll = Toll::of(observer);
+        self
     }
 
     /// The region it reads in.
@@ -47,11 +64,13 @@ impl LogReader {
     /// What CloudWatch Logs says.
     pub async fn tail(
         &self,
+        ctx: &OpContext,
         group: &str,
         stream: &str,
         lines: u16,
         width: usize,
     ) -> Result<Vec<String>, Error> {
+        self.toll.pay(ctx, GET).await?;
         let answer = self
             .client
             .get_log_events()

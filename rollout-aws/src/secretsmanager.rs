@@ -1,14 +1,17 @@
 //! Whether the secrets that a task definition names are still there. No value is read.
 
 use core::fmt;
+use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
 use aws_types::SdkConfig;
+use rollout_core::context::OpContext;
 use rollout_core::error::{Error, ErrorKind};
 use rollout_core::service::Found;
 
 use crate::config;
 use crate::error::from_sdk;
+use crate::observer::{Meter, SharedObserver, Toll};
 
 const DESCRIBE: &str = "secretsmanager:DescribeSecret";
 
@@ -30,6 +33,7 @@ const CURRENT: &str = "AWSCURRENT";
 pub struct Secrets {
     client: Client,
     region: Option<String>,
+    toll: Toll,
 }
 
 impl Secrets {
@@ -43,7 +47,24 @@ impl Secrets {
     #[must_use]
     pub fn with_client(client: Client) -> Self {
         let region = client.config().region().map(|region| region.as_ref().to_owned());
-        Self { client, region }
+        Self {
+            client,
+            region,
+            toll: Toll::default(),
+        }
+    }
+
+    /// Shares calls with all adapters of this account and region that are given the same observer.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(
+            metered
+                .interceptor(Meter::new(observer, "secretsmanager"))
+                .build(),
+        );
+        self.toll = Toll::of(observer);
+        self
     }
 
     /// Looks for what `valueFrom` of a container's secret names. Parameters of Systems Manager and secrets of another region are
@@ -51,7 +72,7 @@ impl Secrets {
     ///
     /// # Errors
     /// What Secrets Manager says of the call itself, such as that it is throttled; a denied call is [`Found::Unknown`].
-    pub async fn look(&self, value_from: &str) -> Result<Found, Error> {
+    pub async fn look(&self, ctx: &OpContext, value_from: &str) -> Result<Found, Error> {
         let Some(reference) = Reference::read(value_from) else {
             return Ok(unknown(
                 "it is no secret of Secrets Manager, and nothing else is asked",
@@ -64,6 +85,7 @@ impl Secrets {
         {
             return Ok(unknown("it is in a region that is not asked"));
         }
+        self.toll.pay(ctx, DESCRIBE).await?;
         let answer = self
             .client
             .describe_secret()
@@ -188,7 +210,9 @@ mod tests {
             assert_eq!(body["SecretId"], ARN);
             answer()
         });
-        Secrets::from_config(&aws.config()).look(value_from).await
+        Secrets::from_config(&aws.config())
+            .look(&crate::testing::context(), value_from)
+            .await
     }
 
     fn described() -> Answer {

@@ -1,7 +1,7 @@
 //! Who is calling, and whether it is who it should be.
 
 use core::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use aws_sdk_sts::Client;
@@ -14,6 +14,7 @@ use rollout_core::time::Timestamp;
 use crate::config;
 use crate::error::from_sdk;
 use crate::guard::Guard;
+use crate::observer::{Meter, SharedObserver, Toll};
 
 const OPERATION: &str = "sts:GetCallerIdentity";
 
@@ -40,6 +41,7 @@ pub struct IdentityGuard {
     region: Option<String>,
     expected: Expected,
     ends: Option<Timestamp>,
+    toll: Toll,
     right: Mutex<Option<Identity>>,
 }
 
@@ -62,6 +64,7 @@ impl IdentityGuard {
             region,
             expected,
             ends: None,
+            toll: Toll::default(),
             right: Mutex::new(None),
         }
     }
@@ -81,6 +84,15 @@ impl IdentityGuard {
         self
     }
 
+    /// Shares calls with all adapters of this account and region that are given the same observer.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(metered.interceptor(Meter::new(observer, "sts")).build());
+        self.toll = Toll::of(observer);
+        self
+    }
+
     /// What is expected.
     #[must_use]
     pub fn expected(&self) -> &Expected {
@@ -91,7 +103,8 @@ impl IdentityGuard {
     ///
     /// # Errors
     /// What STS says; no credentials is [`ErrorKind::PermissionDenied`].
-    pub async fn identity(&self) -> Result<Identity, Error> {
+    pub async fn identity(&self, ctx: &OpContext) -> Result<Identity, Error> {
+        self.toll.pay(ctx, OPERATION).await?;
         let answer = self
             .client
             .get_caller_identity()
@@ -111,7 +124,7 @@ impl IdentityGuard {
     /// # Errors
     /// [`ErrorKind::PermissionDenied`] that names what was expected, what was found and what to do; nothing has been
     /// called but STS. A wrong region is found without any call.
-    pub async fn check(&self, _ctx: &OpContext) -> Result<(), Error> {
+    pub async fn check(&self, ctx: &OpContext) -> Result<(), Error> {
         self.check_region()?;
         if self
             .right
@@ -121,7 +134,7 @@ impl IdentityGuard {
         {
             return Ok(());
         }
-        let found = self.identity().await?;
+        let found = self.identity(ctx).await?;
         if found.account != self.expected.account {
             return Err(mismatch("account", &self.expected.account, &found.account));
         }

@@ -15,6 +15,7 @@ use aws_types::region::Region;
 use http_body_util::Full;
 use rollout_core::context::OpContext;
 use rollout_core::id::Generation;
+use rollout_core::pace::Priority;
 use rollout_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -159,5 +160,6 @@ pub(crate) fn context() -> OpContext {
         attempt: 1,
         generation: Generation(1),
         deadline: Timestamp::MAX,
+        priority: Priority::Look,
     }
 }

@@ -8,6 +8,8 @@ use rollout_core::id::EnvironmentName;
 
 /// Where the configuration is unless told otherwise.
 const CONFIG: &str = "rollout.toml";
+/// Where the waves of a fleet are unless told otherwise.
+const FLEET: &str = "fleet.toml";
 /// Where runs keep their journals unless told otherwise.
 pub(crate) const STATE_DIR: &str = ".rollout";
 
@@ -172,6 +174,9 @@ pub(crate) enum Command {
     List,
     /// Go back to what ran before a run.
     Rollback(Rollback),
+    /// Release many members as one, in waves.
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     /// Show what is held since a rollback, or let releases in again.
     #[command(subcommand)]
     Hold(HoldCommand),
@@ -252,6 +257,49 @@ pub(crate) struct Rollback {
     /// Why, for whoever meets the hold: until `rollout hold lift`, nothing new is released to the environment.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// No person asks, so that the environment is held only as after any release that went back.
+    #[arg(long, hide = true)]
+    pub(crate) automatic: bool,
+}
+
+/// `rollout fleet`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum FleetCommand {
+    /// Take the release to the members of a fleet, wave by wave.
+    Run(FleetRun),
+    /// Show how far a fleet is, or how it ended, member by member.
+    Status(Which),
+    /// Go on with a fleet whose process is gone.
+    Resume(FleetResume),
+    /// Ask a fleet that is under way elsewhere to stop at a safe place.
+    Abort(Which),
+}
+
+/// `rollout fleet run`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FleetRun {
+    #[command(flatten)]
+    pub(crate) release: Release,
+    /// The waves, and the files of each member.
+    #[arg(long = "fleet", value_name = "FILE", default_value = FLEET)]
+    pub(crate) file: PathBuf,
+    /// The name of the run. Defaults to the time and the release.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+/// `rollout fleet resume`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FleetResume {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// The waves, and the files of each member.
+    #[arg(long = "fleet", value_name = "FILE", default_value = FLEET)]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 /// `rollout hold`.
@@ -356,6 +404,7 @@ Examples:
   rollout resume                                   go on with the last run, whose process is gone
   rollout rollback --reason 'checkout is broken'   back to what ran before the last run; the environment is held since
   rollout hold lift --env production               let releases in again
+  rollout fleet run --fleet fleet.toml             many members as one, in waves
 
 Exit codes: 0 released, 10 refused, 11 rolled back, 12 superseded, 13 aborted, 14 stuck, 2 usage or
 configuration, 130 left by a second Ctrl-C, 1 anything else. `rollout exit-codes` explains them.";

@@ -31,8 +31,8 @@ pub(crate) trait Follow: Machine + Lifecycle + Transitions {
     fn sample(event: &Self::Event) -> Option<(StepId, String, Verdict)>;
     /// The probes of a gate.
     fn probes(&self, step: &StepId) -> usize;
-    /// A hint as its event.
-    fn hinted(hint: Hint) -> Self::Event;
+    /// A hint as its event; `None` where it takes none.
+    fn hinted(hint: Hint) -> Option<Self::Event>;
 }
 
 /// Remembers what a machine does not: when it all began, what is worth saying, what was under way and is gone.
@@ -265,8 +265,8 @@ fn grouped(group: &str, members: &[&StepView], facts: &BTreeMap<String, String>)
 }
 
 impl Follow for Rollout {
-    fn hinted(hint: Hint) -> rollout::Event {
-        rollout::Event::Hinted(hint)
+    fn hinted(hint: Hint) -> Option<rollout::Event> {
+        Some(rollout::Event::Hinted(hint))
     }
 
     fn title(&self) -> String {
@@ -412,8 +412,8 @@ pub(crate) fn planned(plan: &RolloutPlan) -> Vec<Row> {
 }
 
 impl Follow for Unwind {
-    fn hinted(hint: Hint) -> unwind::Event {
-        unwind::Event::Hinted(hint)
+    fn hinted(hint: Hint) -> Option<unwind::Event> {
+        Some(unwind::Event::Hinted(hint))
     }
 
     fn title(&self) -> String {

@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod draft;
 mod exit;
+mod fleet;
 mod follow;
 mod hold;
 mod outcome;
@@ -21,6 +22,7 @@ mod wall;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use rollout_core::plan::PlanErrors;
 
 use args::{Cli, Global};
 use config::diagnostic::Invalid;
@@ -47,10 +49,13 @@ fn failed(global: &Global, error: &anyhow::Error) -> Exit {
         let paint = Paint::for_stderr(global.no_color);
         match invalid {
             Some(invalid) => eprint!("{}", invalid.render(paint)),
-            None => eprintln!("{}: {error:#}", paint.bold(Colour::Red, "error")),
+            None => eprintln!("{}: {}", paint.bold(Colour::Red, "error"), chain(error)),
         }
     }
-    if invalid.is_some() || error.is::<planfile::Unusable>() {
+    // What a plan cannot be made of is in the configuration.
+    let unusable =
+        error.is::<planfile::Unusable>() || error.is::<fleet::Unusable>() || error.is::<PlanErrors>();
+    if invalid.is_some() || unusable {
         Exit::Usage
     } else {
         Exit::Failed
@@ -64,6 +69,35 @@ fn json_lines(error: &anyhow::Error, invalid: Option<&Invalid>) -> Vec<serde_jso
             .iter()
             .map(config::diagnostic::Diagnostic::json)
             .collect(),
-        None => vec![serde_json::json!({ "kind": "error", "error": format!("{error:#}") })],
+        None => vec![serde_json::json!({ "kind": "error", "error": chain(error) })],
+    }
+}
+
+/// An error with its causes, each once: those of some libraries repeat what is below them.
+fn chain(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |said, cause| {
+            if said.is_empty() {
+                cause
+            } else if said.contains(&cause) {
+                said
+            } else {
+                format!("{said}: {cause}")
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        let error = anyhow::anyhow!("no route")
+            .context("cannot connect: no route")
+            .context("cannot list");
+        assert_eq!(chain(&error), "cannot list: cannot connect: no route");
     }
 }

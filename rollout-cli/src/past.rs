@@ -47,7 +47,7 @@ where
 ///
 /// # Errors
 /// As [`read`], and when another process writes to it.
-async fn reopen<M>(kept: &Kept, part: Part) -> anyhow::Result<Left<M>>
+pub(crate) async fn reopen<M>(kept: &Kept, part: Part) -> anyhow::Result<Left<M>>
 where
     M: Follow<
             Event: DeserializeOwned + Serialize + Clone + Sync,

@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
-use rollout_core::driver::{DriveError, Driver, LeaseError, Perform, Tenure};
+use rollout_core::driver::{DriveError, Driver, Perform, Tenure};
 use rollout_core::hint::{Hint, Hints, hints};
 use rollout_core::journal::{Journal, JournalError};
 use rollout_core::observer::{Notice, Observer};
@@ -20,14 +20,15 @@ use crate::args::Global;
 use crate::cloud::Feed;
 use crate::follow::{Follow, Follower};
 use crate::past::Past;
+use crate::runner;
 use crate::state::Kept;
+use crate::tenure::Fenced;
 use crate::view::lines::{Form, Lines};
 use crate::view::live::{Live, Size};
 use crate::view::model::Snapshot;
 use crate::view::paint::{self, Paint};
 use crate::view::report::Report;
 use crate::wall::Wall;
-use crate::{runner, tenure};
 
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
@@ -152,20 +153,16 @@ where
             }
         };
         screen.redraw(self.clock.now());
-        let fenced = |why: String, by| {
-            let report = tenure::fenced(why, by, &self.kept.run).here(self.global);
+        let fenced = |fenced: Fenced| {
+            let report = fenced.report(&self.kept.run).here(self.global);
             Ok(Ending::Fenced(Box::new(report)))
         };
         match ending {
             None => Ok(Ending::Left),
             Some(Ok(Ok(outcome))) => Ok(Ending::Outcome(outcome)),
-            Some(Err(error)) => match &error {
-                LeaseError::Fenced { by, .. } => fenced(error.to_string(), by.as_deref()),
-                _ => Err(error.into()),
-            },
+            Some(Err(error)) => Fenced::lost(&error).map_or_else(|| Err(error.into()), fenced),
             Some(Ok(Err(DriveError::Journal(error @ JournalError::Fenced { .. })))) => {
-                let now = self.tenure.record();
-                fenced(error.to_string(), now.as_ref())
+                fenced(Fenced::written_over(&error, self.tenure))
             }
             Some(Ok(Err(error))) => Err(error.into()),
         }
@@ -209,7 +206,8 @@ impl Stops {
 struct Signals<E> {
     asked: UnboundedReceiver<E>,
     hints: Hints,
-    hinted: fn(Hint) -> E,
+    /// `None` from a machine that takes none.
+    hinted: fn(Hint) -> Option<E>,
 }
 
 fn signals<M: Follow>(hints: Hints) -> (UnboundedSender<M::Event>, Signals<M::Event>) {
@@ -226,11 +224,13 @@ impl<E> Stream for Signals<E> {
             Poll::Pending => {}
             ready @ Poll::Ready(_) => return ready,
         }
-        match Pin::new(&mut self.hints).poll_next(cx) {
-            Poll::Ready(Some(hint)) => Poll::Ready(Some((self.hinted)(hint))),
-            // No hints come any more; who may ask us to stop is still there.
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        while let Poll::Ready(Some(hint)) = Pin::new(&mut self.hints).poll_next(cx) {
+            if let Some(event) = (self.hinted)(hint) {
+                return Poll::Ready(Some(event));
+            }
         }
+        // No hints come any more, or for now; who may ask us to stop is still there.
+        Poll::Pending
     }
 }
 

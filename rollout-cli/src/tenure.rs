@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rollout_core::driver::{LeaseError, Tenure};
 use rollout_core::id::RunId;
+use rollout_core::journal::JournalError;
 use rollout_core::lease::{LeaseRecord, Scope};
 use rollout_core::machine::lease::{Claim, Policy};
 
@@ -19,7 +20,15 @@ use crate::{command, runner};
 /// How long one effect may be on its way for which a lease was just proved.
 pub(crate) const ON_ITS_WAY: Duration = Duration::from_secs(20);
 
-/// Waits for the lease of the target environment, does the work under it, and gives it back.
+/// What a release changes: the target environment, and in it what is released together.
+pub(crate) fn scope(config: &Config) -> Scope {
+    Scope {
+        environment: config.promotion.to.clone(),
+        group: config.promotion.group.clone(),
+    }
+}
+
+/// Waits for a lease, does the work under it, and gives it back.
 ///
 /// The inner error is the end of a command that could not have it: another runner holds it.
 ///
@@ -27,17 +36,14 @@ pub(crate) const ON_ITS_WAY: Duration = Duration::from_secs(20);
 /// The work's, and when the lease cannot be had for another reason.
 pub(crate) async fn under<T>(
     global: &Global,
-    config: &Config,
+    scope: Scope,
     state: &State,
     wall: &Wall,
     asked: Asked<'_>,
     work: impl AsyncFnOnce(&Tenure) -> anyhow::Result<T>,
 ) -> anyhow::Result<Result<T, Report>> {
     let claim = Claim {
-        scope: Scope {
-            environment: config.promotion.to.clone(),
-            group: config.promotion.group.clone(),
-        },
+        scope,
         owner: runner::owner(),
         run: asked.run.clone(),
         session: runner::session(),
@@ -104,24 +110,62 @@ fn held(by: &LeaseRecord, waited: Duration) -> Report {
 }
 
 /// The end of a drive whose runner has been replaced, or may have been.
-pub(crate) fn fenced(why: String, by: Option<&LeaseRecord>, run: &RunId) -> Report {
-    let status = format!("rollout status {run}    shows what is known");
-    let (name, exit, summary, next) = if by.is_some_and(|by| by.holder.is_some()) {
-        let summary = "another runner has taken over, and this one has stopped before its next change";
-        ("Superseded", Exit::Superseded, summary, vec![status])
-    } else {
-        let summary = "the lease is lost, and this runner has stopped before its next change";
-        let resume = format!("rollout resume {run}    goes on");
-        ("LeaseLost", Exit::Failed, summary, vec![status, resume])
-    };
-    Report {
-        name,
-        exit,
-        summary: summary.to_owned(),
-        details: serde_json::json!({ "fenced": { "why": why, "by": by } }),
-        why: Some(why),
-        evidence: Vec::new(),
-        facts: vec!["what was under way may still take effect; the journal says what is open".to_owned()],
-        next,
+pub(crate) struct Fenced {
+    /// In words.
+    why: String,
+    /// What is known of the lease.
+    by: Option<LeaseRecord>,
+    /// Whether another runner has been there since.
+    replaced: bool,
+}
+
+impl Fenced {
+    /// The lease is not held any more.
+    pub(crate) fn lost(error: &LeaseError) -> Option<Self> {
+        let LeaseError::Fenced { generation, by, .. } = error else {
+            return None;
+        };
+        let by = by.as_deref().cloned();
+        Some(Self {
+            why: error.to_string(),
+            // One that has come and gone meanwhile leaves a higher generation.
+            replaced: by
+                .as_ref()
+                .is_some_and(|by| by.holder.is_some() || by.generation > *generation),
+            by,
+        })
+    }
+
+    /// Another runner writes the journal.
+    pub(crate) fn written_over(error: &JournalError, tenure: &Tenure) -> Self {
+        Self {
+            why: error.to_string(),
+            by: tenure.record(),
+            replaced: true,
+        }
+    }
+
+    /// For people.
+    pub(crate) fn report(self, run: &RunId) -> Report {
+        let Self { why, by, replaced } = self;
+        let status = format!("rollout status {run}    shows what is known");
+        let (name, exit, summary, next) = if replaced {
+            let summary = "another runner has taken over, and this one has stopped before its next change";
+            ("Superseded", Exit::Superseded, summary, vec![status])
+        } else {
+            let summary = "the lease is lost, and this runner has stopped before its next change";
+            let resume = format!("rollout resume {run}    goes on");
+            ("LeaseLost", Exit::Failed, summary, vec![status, resume])
+        };
+        Report {
+            name,
+            exit,
+            summary: summary.to_owned(),
+            details: serde_json::json!({ "fenced": { "why": why, "by": by } }),
+            why: Some(why),
+            evidence: Vec::new(),
+            facts: vec!["what was under way may still take effect; the journal says what is open".to_owned()],
+            next,
+        }
     }
 }

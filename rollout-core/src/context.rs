@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{EffectId, Generation, RunId, StepId};
+use crate::pace::Priority;
 use crate::time::Timestamp;
 
 /// The first argument of every port call.
@@ -18,6 +19,9 @@ pub struct OpContext {
     pub generation: Generation,
     /// When the caller stops waiting for the answer.
     pub deadline: Timestamp,
+    /// How urgent the call is, where calls wait for their turn. It changes nothing else.
+    #[serde(default)]
+    pub priority: Priority,
 }
 
 impl OpContext {

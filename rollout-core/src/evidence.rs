@@ -128,6 +128,8 @@ pub enum Cause {
     PermissionDenied,
     /// A call failed for good.
     CallFailed,
+    /// A member of a fleet was not released, or had to be taken back with its fleet.
+    MemberFailed,
 }
 
 /// Why something failed, with the evidence.
@@ -195,6 +197,8 @@ pub enum StuckReason {
     Ambiguous,
     /// The caller may not do what the way back needs.
     PermissionDenied,
+    /// Some members of a fleet serve the release and others do not.
+    PartlyReleased,
     /// The machine met a state that it does not understand, and stopped rather than guess.
     Halted,
 }

@@ -157,6 +157,19 @@ text_id!(
     |t| is_word(t, 64, "-_")
 );
 text_id!(
+    /// A member of a fleet: what is released as one, such as a cell, a region, a tenant or a service of its own. It names
+    /// directories and files, too.
+    MemberName,
+    "a member name (1 to 100 letters, digits, `-`, `_` or `.`, not starting with `.`)",
+    |t| is_word(t, 100, "-_.") && !t.starts_with('.')
+);
+text_id!(
+    /// A wave of a fleet.
+    WaveName,
+    "a wave name (1 to 64 letters, digits, `-` or `_`)",
+    |t| is_word(t, 64, "-_")
+);
+text_id!(
     /// A service, by the name that ECS knows it by (Amazon ECS API, "CreateService": up to 255 letters, digits, `_` and `-`).
     ServiceName,
     "a service name (1 to 255 letters, digits, `-` or `_`)",

@@ -91,6 +91,7 @@ pub mod journal;
 pub mod lease;
 pub mod machine;
 pub mod observer;
+pub mod pace;
 pub mod plan;
 pub mod port;
 pub mod probe;

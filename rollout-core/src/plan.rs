@@ -18,7 +18,9 @@ use crate::time::millis;
 
 pub mod assumed;
 pub mod document;
+pub mod fleet;
 pub mod rollback;
+mod secret;
 pub mod step;
 pub mod window;
 pub mod worst;
@@ -264,12 +266,19 @@ struct Checked {
 pub struct PlanErrors(pub Vec<String>);
 
 impl RolloutPlan {
-    /// Checks a draft whole.
+    /// Checks a draft whole. A plan that exists holds nothing that looks like a secret, and neither does the journal of its run
+    /// (invariant I-28).
     ///
     /// # Errors
     /// [`PlanErrors`] lists everything that is wrong, each with its place.
     pub fn check(draft: Draft) -> Result<Self, PlanErrors> {
         let mut errors = Vec::new();
+        check_secrets(&draft, &mut errors);
+        Self::shaped(draft, errors)
+    }
+
+    /// Everything but what journals of older versions may hold.
+    fn shaped(draft: Draft, mut errors: Vec<String>) -> Result<Self, PlanErrors> {
         check_services(&draft, &mut errors);
         check_gates(&draft, &mut errors);
         check_tasks(&draft, &mut errors);
@@ -329,13 +338,30 @@ impl core::ops::Deref for RolloutPlan {
 impl TryFrom<Draft> for RolloutPlan {
     type Error = PlanErrors;
     fn try_from(draft: Draft) -> Result<Self, PlanErrors> {
-        Self::check(draft)
+        Self::shaped(draft, Vec::new())
     }
 }
 
 impl From<RolloutPlan> for Draft {
     fn from(plan: RolloutPlan) -> Self {
         Arc::try_unwrap(plan.0).map_or_else(|shared| shared.draft.clone(), |checked| checked.draft)
+    }
+}
+
+fn check_secrets(draft: &Draft, errors: &mut Vec<String>) {
+    let services = draft.services.iter();
+    let services = services.map(|service| (format!("{}: task definition", service.name), &service.template));
+    let tasks = draft.tasks.iter().flat_map(|task| {
+        [("task definition", &task.template), ("run", &task.run)]
+            .map(|(what, value)| (format!("{}: {what}", task.name), value))
+    });
+    for (place, value) in services.chain(tasks) {
+        errors.extend(secret::within(&place, value).map(|place| {
+            format!(
+                "{place} looks like a secret and would stand in the journal for all to read; keep its value in Secrets Manager or the \
+                 Parameter Store and name it under `secrets` of the container, or rename a variable that is none"
+            )
+        }));
     }
 }
 

@@ -122,6 +122,7 @@ mod secret;
 mod storefront;
 #[cfg(test)]
 mod testkit;
+mod turns;
 #[cfg_attr(
     not(any(test, feature = "endpoint")),
     expect(dead_code, reason = "asked for by the endpoint's operations only")
@@ -148,4 +149,5 @@ pub use incident::{Incident, When};
 pub use quota::{Limit, Quotas};
 pub use rng::Span;
 pub use storefront::{Storefront, storefront};
+pub use turns::{Stalled, Turns};
 pub use world::{Location, Unknown, World};

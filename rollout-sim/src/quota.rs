@@ -1,42 +1,9 @@
 //! How often an account may call: token buckets, one for each account, region and group of calls.
 
+pub use rollout_core::pace::Limit;
+use rollout_core::pace::{Bucket, CHANGED_RECORDS, documented};
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
-
-/// A bucket's size and how fast it fills.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limit {
-    /// The service's name in signatures, such as `ecs`.
-    pub service: String,
-    /// The operations that share it; none is every operation of the service. A name that ends in `*` stands for all that begin
-    /// so.
-    pub operations: Vec<String>,
-    /// How many calls at once.
-    pub burst: u32,
-    /// How many calls a second for ever.
-    pub per_second: u32,
-}
-
-impl Limit {
-    /// A bucket of some operations, or of all.
-    #[must_use]
-    pub fn new(service: &str, operations: &[&str], burst: u32, per_second: u32) -> Self {
-        Self {
-            service: service.to_owned(),
-            operations: operations.iter().map(|o| (*o).to_owned()).collect(),
-            burst,
-            per_second,
-        }
-    }
-
-    fn holds(&self, service: &str, operation: &str) -> bool {
-        let fits = |known: &String| match known.strip_suffix('*') {
-            Some(begin) => operation.starts_with(begin),
-            None => known == operation,
-        };
-        self.service == service && (self.operations.is_empty() || self.operations.iter().any(fits))
-    }
-}
 
 /// Calls that are limited, and how many there were. Off unless it is told otherwise.
 ///
@@ -51,23 +18,19 @@ impl Limit {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quotas {
     limits: Vec<Limit>,
-    buckets: Vec<Bucket>,
+    buckets: Vec<Held>,
     spent: u64,
     refused: u64,
 }
 
+/// The bucket of one limit in one account and region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Bucket {
+struct Held {
     account: String,
     region: String,
     limit: usize,
-    /// In thousandths of a token: a rate of one a second is then one a millisecond, and nothing is ever rounded.
-    thousandths: u64,
-    filled_at: Timestamp,
+    bucket: Bucket,
 }
-
-/// The operation by which Route 53's changed records are counted, which no call is named.
-pub(crate) const CHANGED_RECORDS: &str = "(records)";
 
 impl Quotas {
     /// No limits.
@@ -85,48 +48,10 @@ impl Quotas {
         }
     }
 
-    /// Those of AWS, as documented: Amazon ECS API, "Request throttling for the Amazon ECS API"; Elastic Load Balancing, "Request
-    /// throttling for the Elastic Load Balancing API"; Amazon Route 53, "Throttling for Amazon Route 53 API requests"; the
-    /// quotas tables of CloudWatch, Amazon ECR, AWS STS and AWS Secrets Manager; Security Automations for AWS WAF, "Quotas". Where
-    /// only a rate is documented, the burst is one second's.
+    /// Those of AWS, as documented: see [`rollout_core::pace::documented`].
     #[must_use]
     pub fn aws() -> Self {
-        let ecs = |operations: &[&str], burst, rate| Limit::new("ecs", operations, burst, rate);
-        let elb =
-            |operations: &[&str], burst, rate| Limit::new("elasticloadbalancing", operations, burst, rate);
-        Self::new(vec![
-            ecs(&["RegisterTaskDefinition", "DeregisterTaskDefinition"], 20, 1),
-            ecs(&["CreateService", "UpdateService", "DeleteService"], 50, 5),
-            ecs(&["DescribeServices", "ListServices"], 100, 20),
-            ecs(&["DescribeTasks", "ListTasks"], 100, 20),
-            ecs(&["DescribeServiceDeployments", "ListServiceDeployments"], 50, 20),
-            ecs(&["DescribeServiceRevisions"], 50, 20),
-            ecs(&["DescribeTaskDefinition", "ListTaskDefinitions"], 50, 20),
-            ecs(&["RunTask", "StopTask", "ExecuteCommand"], 100, 40),
-            ecs(&["UpdateTaskProtection", "GetTaskProtection"], 200, 80),
-            elb(&[], 40, 10),
-            elb(&["Describe*"], 40, 10),
-            elb(&["Modify*", "Set*"], 20, 3),
-            elb(&["RegisterTargets", "DeregisterTargets"], 20, 4),
-            Limit::new("route53", &[], 50, 10),
-            Limit::new("route53", &[CHANGED_RECORDS], 1_500, 100),
-            Limit::new("monitoring", &["DescribeAlarms"], 9, 9),
-            Limit::new("monitoring", &["GetMetricData"], 500, 500),
-            Limit::new("ecr", &["BatchGetImage"], 2_000, 2_000),
-            Limit::new("ecr", &["GetDownloadUrlForLayer"], 3_000, 3_000),
-            Limit::new("ecr", &["PutImage"], 10, 10),
-            Limit::new("ecr", &["GetAuthorizationToken"], 500, 500),
-            Limit::new("sts", &[], 600, 600),
-            Limit::new(
-                "secretsmanager",
-                &["DescribeSecret", "GetSecretValue"],
-                10_000,
-                10_000,
-            ),
-            Limit::new("secretsmanager", &["PutSecretValue"], 50, 50),
-            Limit::new("wafv2", &["CreateWebACL"], 1, 1),
-            Limit::new("wafv2", &["UpdateWebACL"], 1, 1),
-        ])
+        Self::new(documented())
     }
 
     /// How many calls found their tokens, of those that are limited.
@@ -161,33 +86,24 @@ impl Quotas {
                 .iter()
                 .position(|b| b.limit == index && b.account == account && b.region == region);
             let place = found.unwrap_or_else(|| {
-                self.buckets.push(Bucket {
+                self.buckets.push(Held {
                     account: account.to_owned(),
                     region: region.to_owned(),
                     limit: index,
-                    thousandths: u64::from(limit.burst) * 1_000,
-                    filled_at: now,
+                    bucket: Bucket::full(limit.burst, limit.per_second, now),
                 });
                 self.buckets.len() - 1
             });
-            let bucket = &mut self.buckets[place];
-            let passed = now.as_millis().saturating_sub(bucket.filled_at.as_millis());
-            let more = passed.saturating_mul(u64::from(limit.per_second));
-            bucket.thousandths = bucket
-                .thousandths
-                .saturating_add(more)
-                .min(u64::from(limit.burst) * 1_000);
-            bucket.filled_at = bucket.filled_at.max(now);
+            self.buckets[place].bucket.fill(now);
             mine.push(place);
         }
         if mine.is_empty() {
             return true;
         }
-        let price = u64::from(cost) * 1_000;
-        let enough = mine.iter().all(|place| self.buckets[*place].thousandths >= price);
+        let enough = mine.iter().all(|place| self.buckets[*place].bucket.has(cost));
         if enough {
             for place in mine {
-                self.buckets[place].thousandths -= price;
+                self.buckets[place].bucket.charge(cost);
             }
             self.spent += 1;
         } else {
@@ -265,16 +181,16 @@ mod tests {
                     given.push((now, cost));
                 } else {
                     // A refusal is only for want of tokens, and costs none.
-                    let held = quotas.buckets[0].thousandths;
-                    prop_assert!(held < u64::from(cost) * 1_000);
-                    prop_assert!(before.buckets.first().is_none_or(|b| b.thousandths <= held));
+                    let held = quotas.buckets[0].bucket.thousandths();
+                    prop_assert!(held < i64::from(cost) * 1_000);
+                    prop_assert!(before.buckets.first().is_none_or(|b| b.bucket.thousandths() <= held));
                 }
                 // Over any span: no more than the burst and what has flowed in since.
                 for (n, (from, _)) in given.iter().enumerate() {
                     let taken: u64 = given[n..].iter().map(|(_, cost)| u64::from(*cost) * 1_000).sum();
                     prop_assert!(taken <= u64::from(burst) * 1_000 + (now - from) * u64::from(rate));
                 }
-                prop_assert!(quotas.buckets[0].thousandths <= u64::from(burst) * 1_000);
+                prop_assert!(quotas.buckets[0].bucket.thousandths() <= i64::from(burst) * 1_000);
             }
         }
     }

@@ -6,6 +6,7 @@ use rollout_core::context::OpContext;
 use rollout_core::error::Error;
 use rollout_core::id::{DeploymentId, Generation, TaskDefinitionArn};
 use rollout_core::image::ImageRef;
+use rollout_core::pace::Priority;
 use rollout_core::port::Ports;
 use rollout_core::service::{
     DeploymentObservation, DeploymentStarted, RevisionSpec, ServiceChange, ServiceObservation,
@@ -23,6 +24,7 @@ pub(crate) fn ctx(step: &str, attempt: u32) -> OpContext {
         attempt,
         generation: Generation(1),
         deadline: Timestamp::MAX,
+        priority: Priority::Look,
     }
 }
 

@@ -1,8 +1,20 @@
 //! Tests across crates: whole rollouts on the simulated cloud. The library is what the test files share.
 
+/// An adapter that shares an observer, if there is one.
+#[cfg(feature = "aws")]
+macro_rules! shared {
+    ($adapter:expr, $observer:expr) => {
+        match $observer {
+            Some(observer) => $adapter.shared(observer),
+            None => $adapter,
+        }
+    };
+}
+
 pub mod clock;
 pub mod conformance;
 pub mod explore;
+pub mod fleet;
 pub mod run;
 pub mod script;
 pub mod truth;
@@ -23,6 +35,9 @@ pub mod emulator;
 
 #[cfg(feature = "endpoint")]
 pub mod differ;
+
+#[cfg(feature = "endpoint")]
+pub mod many;
 
 #[cfg(feature = "endpoint")]
 pub mod wired;

@@ -12,6 +12,7 @@ use rollout_core::id::{Generation, ServiceName, StepId};
 use rollout_core::machine::rollout::{Action, Effect, Rollout, StateKind, StepState, StepView};
 use rollout_core::machine::{Transitions as _, cutover, deployment, promotion, task};
 use rollout_core::observer::{Notice, Observer};
+use rollout_core::pace::Priority;
 use rollout_core::plan::{Draft, step};
 use rollout_core::port::Clock;
 use rollout_core::service::Images;
@@ -258,6 +259,7 @@ fn leads_somewhere(world: &World, record: &Record) -> bool {
         attempt: 1,
         generation: Generation(1),
         deadline: Timestamp::MAX,
+        priority: Priority::Look,
     };
     let check = block_on(ports.dns.check_target(&ctx, &record.data));
     check.is_ok_and(|check| check.healthy == Some(true))

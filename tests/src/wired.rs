@@ -11,6 +11,7 @@ use rollout_aws::ecr::{EcrPromotion, Registry};
 use rollout_aws::ecs::{EcsEnvironment, EcsRollback};
 use rollout_aws::elbv2::{LoadBalancers, TargetHealthGate};
 use rollout_aws::gates::Gates;
+use rollout_aws::observer::SharedObserver;
 use rollout_aws::probe::{AddressPolicy, HttpGate};
 use rollout_aws::resolve::FixedResolver;
 use rollout_aws::route53::{Authority, Route53Cutover};
@@ -48,31 +49,39 @@ pub fn ports(wire: &InProcess) -> Ports {
 /// When the world is no storefront.
 #[must_use]
 pub fn ports_by(wire: &InProcess, clock: Arc<dyn Clock>) -> Ports {
+    // Whoever uses the adapters has an observer; those that are for themselves have tests of their own.
+    let observer = || Arc::new(SharedObserver::new(Arc::clone(&clock), 7));
+    let (ours, theirs) = (observer(), observer());
     let now: Now = Arc::new(move || clock.now());
     let config = |name: &str| wire.config(name).expect("it is there");
     let (staging, production) = (config("staging"), config("production"));
-    let guard = |sdk, account: &str| {
+    let guard = |sdk, account: &str, shared: &Arc<SharedObserver>| {
         let expected = Expected {
             account: account.to_owned(),
             region: REGION.to_owned(),
             caller: None,
         };
-        Arc::new(IdentityGuard::from_config(sdk, expected))
+        Arc::new(IdentityGuard::from_config(sdk, expected).shared(shared))
     };
-    let watched = guard(&production, "222222222222");
+    let watched = guard(&production, "222222222222", &theirs);
     let target = Arc::new(
-        EcsEnvironment::from_config(&production, "production", Arc::clone(&watched)).clock(Arc::clone(&now)),
+        EcsEnvironment::from_config(&production, "production", Arc::clone(&watched))
+            .clock(Arc::clone(&now))
+            .shared(&theirs),
     );
-    let source = EcsEnvironment::from_config(&staging, "staging", guard(&staging, "111111111111"))
-        .clock(Arc::clone(&now));
+    let source = EcsEnvironment::from_config(&staging, "staging", guard(&staging, "111111111111", &ours))
+        .clock(Arc::clone(&now))
+        .shared(&ours);
     let http = Arc::new(ConnectorHttp::new(wire.connector()));
     let probe = HttpGate::new(AddressPolicy::new([]))
         .with_fetch(Arc::clone(&http) as _)
         .with_resolver(Arc::new(FixedResolver(ADDRESS)))
         .with_now(Arc::clone(&now));
-    let balancers = Arc::new(LoadBalancers::from_config(&production).with_now(Arc::clone(&now)));
+    let balancers = LoadBalancers::from_config(&production).with_now(Arc::clone(&now));
+    let balancers = Arc::new(balancers.shared(&theirs));
     let requests = LoadBalancerRequests::from_config(&production, Arc::clone(&balancers) as _)
-        .with_now(Arc::clone(&now));
+        .with_now(Arc::clone(&now))
+        .shared(&theirs);
     let cloud = wire.endpoint().cloud().clone();
     let balancer = move |host: &str, port| {
         let found = cloud.with(|world| world.addresses(host));
@@ -83,6 +92,7 @@ pub fn ports_by(wire: &InProcess, clock: Arc<dyn Clock>) -> Ports {
     };
     let zone = ZONE.parse().expect("a name");
     let dns = Route53Cutover::from_config(&production, [zone])
+        .shared(&theirs)
         .with_now(Arc::clone(&now))
         .with_authority(Authority::TestDnsAnswer)
         .with_resolver(Arc::new(balancer))
@@ -91,17 +101,21 @@ pub fn ports_by(wire: &InProcess, clock: Arc<dyn Clock>) -> Ports {
         .with_request_count(Arc::new(requests));
     let gates = Gates::builder()
         .with_target_health(Arc::new(
-            TargetHealthGate::from_config(&production).with_now(Arc::clone(&now)),
+            TargetHealthGate::from_config(&production)
+                .with_now(Arc::clone(&now))
+                .shared(&theirs),
         ))
         .with_http(Arc::new(probe))
-        .with_alarms(Arc::new(AlarmGate::from_config(&production).with_now(now)))
+        .with_alarms(Arc::new(
+            AlarmGate::from_config(&production).with_now(now).shared(&theirs),
+        ))
         .build();
-    let registry = Registry::from_config;
+    let registry = |sdk, shared| Registry::from_config(sdk).shared(shared);
     Ports {
         source: Arc::new(source),
         images: Arc::new(EcrPromotion::new(
-            registry(&staging),
-            registry(&production),
+            registry(&staging, &ours),
+            registry(&production, &theirs),
             watched,
             http,
         )),
@@ -109,8 +123,8 @@ pub fn ports_by(wire: &InProcess, clock: Arc<dyn Clock>) -> Ports {
         dns: Arc::new(dns),
         rollback: Arc::new(
             EcsRollback::new(Arc::clone(&target))
-                .images(registry(&production))
-                .secrets(Secrets::from_config(&production)),
+                .images(registry(&production, &theirs))
+                .secrets(Secrets::from_config(&production).shared(&theirs)),
         ),
         target,
     }

@@ -1,5 +1,5 @@
 //! The conformance suite on the adapters of `rollout-aws`, through the real SDK, over the simulated cloud's endpoint, on
-//! virtual time. What the endpoint does not model yet is skipped by name.
+//! virtual time: each for itself, and sharing an observer. What the endpoint does not model yet is skipped by name.
 
 use core::future::Future;
 
@@ -11,7 +11,7 @@ use rollout_core::port::Clock;
 use rollout_core::time::Timestamp;
 use rollout_sim::SimCloud;
 use rollout_sim::endpoint::{Endpoint, InProcess};
-use rollout_tests::conformance::aws::over_the_endpoint;
+use rollout_tests::conformance::aws::{over_the_endpoint, with_an_observer};
 use rollout_tests::conformance::world;
 
 const SEED: u64 = 20_260_105;
@@ -38,26 +38,32 @@ fn conforms(report: &Report) {
 fn ecs_conforms() {
     let report = run(environment::check(async || over_the_endpoint(SEED)));
     assert_eq!(report.passed().count(), environment::CHECKS.len(), "{report}");
+    let report = run(environment::check(async || with_an_observer(SEED)));
+    assert_eq!(report.passed().count(), environment::CHECKS.len(), "{report}");
 }
 
 #[test]
 fn going_back_conforms() {
     conforms(&run(rollback::check(async || over_the_endpoint(SEED))));
+    conforms(&run(rollback::check(async || with_an_observer(SEED))));
 }
 
 #[test]
 fn route_53_conforms() {
     conforms(&run(dns_cutover::check(async || over_the_endpoint(SEED))));
+    conforms(&run(dns_cutover::check(async || with_an_observer(SEED))));
 }
 
 #[test]
 fn gates_conform() {
     conforms(&run(health_gate::check(async || over_the_endpoint(SEED))));
+    conforms(&run(health_gate::check(async || with_an_observer(SEED))));
 }
 
 #[test]
 fn ecr_conforms() {
     conforms(&run(image_promotion::check(async || over_the_endpoint(SEED))));
+    conforms(&run(image_promotion::check(async || with_an_observer(SEED))));
 }
 
 struct InProcessClock {

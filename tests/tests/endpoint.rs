@@ -12,6 +12,7 @@ use rollout_core::error::{Applied, Error, ErrorKind};
 use rollout_core::evidence::Cause;
 use rollout_core::id::{ContainerName, Generation, ServiceName, TaskDefinitionArn};
 use rollout_core::image::{Ensured, ImageRef};
+use rollout_core::pace::Priority;
 use rollout_core::port::{Clock, Environment, Rollback};
 use rollout_core::service::{
     Captured, DeploymentRole, DeploymentStarted, RecordStatus, RevisionSpec, RolloutState, ServiceChange,
@@ -79,6 +80,7 @@ impl Site {
             attempt: 1,
             generation: Generation(1),
             deadline: self.clock.now().after(Duration::from_secs(60)),
+            priority: Priority::Look,
         }
     }
 

@@ -11,6 +11,7 @@ use rollout_core::id::Generation;
 use rollout_core::journal::MemoryJournal;
 use rollout_core::machine::rollout::Outcome;
 use rollout_core::observer::Silent;
+use rollout_core::pace::Priority;
 use rollout_core::plan::Draft;
 use rollout_core::time::Timestamp;
 use rollout_sim::endpoint::{Endpoint, InProcess, Upset, WireCall, WireFault};
@@ -348,6 +349,7 @@ fn figures_that_still_grow_are_not_believed() {
             attempt: 1,
             generation: Generation(1),
             deadline: Timestamp::MAX,
+            priority: Priority::Look,
         };
         let mut told = 0;
         for _ in 0..60 {

@@ -216,7 +216,7 @@ fn try_it(case: Case) -> Measured {
     })
 }
 
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 5;
 
 /// The longest notice, and the most calls, looks and calls to SQS, of all seeds; and the longest deployment.
 #[derive(Debug, Default)]

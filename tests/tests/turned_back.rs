@@ -16,6 +16,7 @@ use rollout_core::journal::MemoryJournal;
 use rollout_core::machine::deployment;
 use rollout_core::machine::unwind::{Effect, Event, Item, Outcome, Policy, Spec, Undo, Unwind};
 use rollout_core::observer::Silent;
+use rollout_core::pace::Priority;
 use rollout_core::port::{Clock, Ports};
 use rollout_core::service::{
     Captured, DeploymentStarted, RecordStatus, RestorePoint, RevisionSpec, ServiceChange, Strategy as Shown,
@@ -50,6 +51,7 @@ fn ctx() -> OpContext {
         attempt: 1,
         generation: Generation(1),
         deadline: rollout_core::time::Timestamp::MAX,
+        priority: Priority::Look,
     }
 }
 

@@ -13,6 +13,7 @@ use rollout_core::image::ImageRef;
 use rollout_core::journal::Body;
 use rollout_core::machine::cutover;
 use rollout_core::machine::rollout::{Event, Outcome, Superseding};
+use rollout_core::pace::Priority;
 use rollout_core::plan::rollback::Proof;
 use rollout_core::plan::{Draft, step};
 use rollout_core::service::{RevisionSpec, ServiceChange, ServiceStatus};
@@ -479,6 +480,7 @@ fn deployed(
         attempt: 1,
         generation: Generation(1),
         deadline: Timestamp::MAX,
+        priority: Priority::Look,
     };
     let image = ImageRef {
         repository: repository.parse().expect("a name"),

@@ -7,6 +7,7 @@ mod cargo;
 mod docs;
 mod emulator;
 mod licences;
+mod many;
 mod mutants;
 mod spdx;
 mod steps;
@@ -34,6 +35,8 @@ enum Task {
     /// Local AWS emulators: start, stop, status, test. See docs/emulators.md.
     #[command(subcommand)]
     Emulator(emulator::Command),
+    /// Runs many rollouts at once on the simulated AWS and writes the table of docs/benchmarks.md.
+    Many(many::ManyArgs),
     /// Checks licences, bans, duplicates and sources of every dependency against deny.toml.
     Licences,
     /// Puts bugs in and sees that tests catch them. See docs/verification.md.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let end = match task {
         Task::Docs => docs::run(),
         Task::Emulator(command) => emulator::run(command),
+        Task::Many(args) => many::run(&args),
         Task::Licences => licences::run(),
         Task::Mutants(which) => mutants::run(&which),
         Task::Storefront(args) => storefront::run(&args),

@@ -18,6 +18,7 @@ use rollout_core::context::OpContext;
 use rollout_core::error::{Applied, Error, Retry};
 use rollout_core::id::{Generation, TaskDefinitionArn};
 use rollout_core::image::ImageRef;
+use rollout_core::pace::Priority;
 use rollout_core::port::{Environment as _, Rollback as _};
 use rollout_core::service::{RevisionSpec, ServiceChange, TaskSpec};
 use rollout_core::time::Timestamp;
@@ -176,6 +177,7 @@ pub fn run(bytes: &[u8]) {
         attempt: 1,
         generation: Generation(1),
         deadline: Timestamp::MAX,
+        priority: Priority::Look,
     };
     let service = "backend".parse().expect("a name");
     let image = ImageRef {

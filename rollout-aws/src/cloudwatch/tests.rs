@@ -7,6 +7,7 @@ use aws_sdk_cloudwatch::types::Datapoint;
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
 use aws_types::region::Region;
 use rollout_core::id::{DomainName, Generation};
+use rollout_core::pace::Priority;
 use rollout_core::probe::Subject;
 
 use super::*;
@@ -24,6 +25,7 @@ fn context() -> OpContext {
         attempt: 1,
         generation: Generation(1),
         deadline: Timestamp::MAX,
+        priority: Priority::Look,
     }
 }
 

@@ -107,6 +107,7 @@ impl EcrPromotion {
     /// Boxed, because an index may hold an index.
     fn copy_tree<'a>(
         &'a self,
+        ctx: &'a OpContext,
         from: &'a RepositoryName,
         digest: &'a ImageDigest,
         to: &'a RepositoryName,
@@ -121,7 +122,7 @@ impl EcrPromotion {
                     format!("{from}@{digest}: an index nested deeper than {DEPTH}"),
                 ));
             };
-            let found = self.source.by_digest(from, digest).await?.ok_or_else(|| {
+            let found = self.source.by_digest(ctx, from, digest).await?.ok_or_else(|| {
                 Error::new(
                     ErrorKind::NotFound,
                     GET,
@@ -142,13 +143,13 @@ impl EcrPromotion {
             match manifest::refers(GET, &found.text)? {
                 Refers::Manifests(children) => {
                     for child in &children {
-                        let copied = self.copy_tree(from, child, to, None, depth).await?;
+                        let copied = self.copy_tree(ctx, from, child, to, None, depth).await?;
                         mended |= copied == Ensured::Created;
                     }
                 }
-                Refers::Layers(layers) => mended = self.copy_layers(from, &layers, to).await?,
+                Refers::Layers(layers) => mended = self.copy_layers(ctx, from, &layers, to).await?,
             }
-            let put = self.target.put(to, &found, tag).await?;
+            let put = self.target.put(ctx, to, &found, tag).await?;
             // An index that was there is no image that was there while something of it was missing.
             Ok(if mended { Ensured::Created } else { put })
         })
@@ -157,11 +158,12 @@ impl EcrPromotion {
     /// Whether there was anything to copy.
     async fn copy_layers(
         &self,
+        ctx: &OpContext,
         from: &RepositoryName,
         layers: &[ImageDigest],
         to: &RepositoryName,
     ) -> Result<bool, Error> {
-        let there = self.target.layers_there(to, layers).await?;
+        let there = self.target.layers_there(ctx, to, layers).await?;
         let missing: Vec<_> = layers
             .iter()
             .filter(|layer| !there.contains(layer))
@@ -170,25 +172,29 @@ impl EcrPromotion {
         if missing.is_empty() {
             return Ok(false);
         }
-        for layer in &self.source.layers_there(from, &missing).await? {
-            let url = self.source.layer_url(from, layer).await?;
+        for layer in &self.source.layers_there(ctx, from, &missing).await? {
+            let url = self.source.layer_url(ctx, from, layer).await?;
             let bytes = self.layers.open(&url).await.map_err(|mut error| {
                 error.context = format!("layer {layer} of {from}: {}", error.context);
                 error
             })?;
-            self.target.upload_layer(to, layer, bytes).await?;
+            self.target.upload_layer(ctx, to, layer, bytes).await?;
         }
         Ok(true)
     }
 
-    async fn tree(&self, image: &ImageRef) -> Result<Option<ManifestTree>, Error> {
-        let Some(found) = self.target.by_digest(&image.repository, &image.digest).await? else {
+    async fn tree(&self, ctx: &OpContext, image: &ImageRef) -> Result<Option<ManifestTree>, Error> {
+        let Some(found) = self
+            .target
+            .by_digest(ctx, &image.repository, &image.digest)
+            .await?
+        else {
             return Ok(None);
         };
         let mut children = Vec::new();
         let mut missing = Vec::new();
         if let Refers::Manifests(listed) = manifest::refers(GET, &found.text)? {
-            let there = self.target.by_digests(&image.repository, &listed).await?;
+            let there = self.target.by_digests(ctx, &image.repository, &listed).await?;
             for child in listed {
                 // By the digest of the bytes: what ECR files under a digest without having it is as good as missing.
                 let list = if there.iter().any(|manifest| manifest.digest == child) {
@@ -221,13 +227,13 @@ impl fmt::Debug for EcrPromotion {
 impl ImagePromotion for EcrPromotion {
     async fn resolve(
         &self,
-        _ctx: &OpContext,
+        ctx: &OpContext,
         repository: &RepositoryName,
         tag: &ImageTag,
     ) -> Result<Option<ImageDigest>, Error> {
         Ok(self
             .source
-            .by_tag(repository, tag)
+            .by_tag(ctx, repository, tag)
             .await?
             .map(|found| found.digest))
     }
@@ -238,7 +244,7 @@ impl ImagePromotion for EcrPromotion {
             repository: to.clone(),
             digest: from.digest.clone(),
         };
-        if let Some(tree) = self.tree(&target).await?
+        if let Some(tree) = self.tree(ctx, &target).await?
             && tree.digest == from.digest
             && tree.missing.is_empty()
         {
@@ -247,12 +253,12 @@ impl ImagePromotion for EcrPromotion {
         let tag = self
             .tagged
             .then(|| format!("rollout-{}", from.digest.as_str().trim_start_matches("sha256:")));
-        self.copy_tree(&from.repository, &from.digest, to, tag, DEPTH)
+        self.copy_tree(ctx, &from.repository, &from.digest, to, tag, DEPTH)
             .await
     }
 
     /// `missing` names manifests only: ECR does not take a manifest whose layers it lacks (Amazon ECR API, "PutImage").
-    async fn read(&self, _ctx: &OpContext, image: &ImageRef) -> Result<Option<ManifestTree>, Error> {
-        self.tree(image).await
+    async fn read(&self, ctx: &OpContext, image: &ImageRef) -> Result<Option<ManifestTree>, Error> {
+        self.tree(ctx, image).await
     }
 }

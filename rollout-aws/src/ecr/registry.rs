@@ -1,11 +1,13 @@
 //! One ECR registry: manifests, layers, and what puts them there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::types::{ImageFailureCode, ImageIdentifier, LayerAvailability};
 use aws_smithy_types::Blob;
 use aws_types::SdkConfig;
+use rollout_core::context::OpContext;
 use rollout_core::error::{Error, ErrorKind};
 use rollout_core::id::{ImageDigest, ImageTag, RepositoryName};
 use rollout_core::image::Ensured;
@@ -16,6 +18,7 @@ use super::manifest::ACCEPTED;
 use super::{CHECK_LAYERS, COMPLETE, DOWNLOAD, GET, INITIATE, PUT, UPLOAD};
 use crate::config;
 use crate::error::from_sdk;
+use crate::observer::{Meter, SharedObserver, Toll};
 
 /// BatchCheckLayerAvailability and BatchGetImage take 100 digests a call (Amazon ECR API).
 const DIGESTS_A_CALL: usize = 100;
@@ -29,6 +32,7 @@ const SMALLEST_PART: usize = 5 * 1024 * 1024;
 pub struct Registry {
     client: Client,
     account: Option<String>,
+    toll: Toll,
 }
 
 /// A manifest or index as a registry holds it.
@@ -53,6 +57,7 @@ impl Registry {
         Self {
             client,
             account: None,
+            toll: Toll::default(),
         }
     }
 
@@ -63,31 +68,47 @@ impl Registry {
         self
     }
 
+    /// Shares calls with all adapters of this account and region that are given the same observer.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(metered.interceptor(Meter::new(observer, "ecr")).build());
+        self.toll = Toll::of(observer);
+        self
+    }
+
     /// Whether a manifest or index is there, with these bytes.
     ///
     /// # Errors
     /// What ECR says; a repository that does not exist is [`ErrorKind::NotFound`].
-    pub async fn has(&self, repository: &RepositoryName, digest: &ImageDigest) -> Result<bool, Error> {
-        let found = self.by_digest(repository, digest).await?;
+    pub async fn has(
+        &self,
+        ctx: &OpContext,
+        repository: &RepositoryName,
+        digest: &ImageDigest,
+    ) -> Result<bool, Error> {
+        let found = self.by_digest(ctx, repository, digest).await?;
         Ok(found.is_some_and(|found| &found.digest == digest))
     }
 
     pub(super) async fn by_tag(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         tag: &ImageTag,
     ) -> Result<Option<Manifest>, Error> {
         let id = ImageIdentifier::builder().image_tag(tag.as_str()).build();
-        Ok(self.manifests(repository, vec![id]).await?.pop())
+        Ok(self.manifests(ctx, repository, vec![id]).await?.pop())
     }
 
     pub(super) async fn by_digest(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         digest: &ImageDigest,
     ) -> Result<Option<Manifest>, Error> {
         Ok(self
-            .by_digests(repository, core::slice::from_ref(digest))
+            .by_digests(ctx, repository, core::slice::from_ref(digest))
             .await?
             .pop())
     }
@@ -95,6 +116,7 @@ impl Registry {
     /// Those of the manifests that are there, in no order.
     pub(super) async fn by_digests(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         digests: &[ImageDigest],
     ) -> Result<Vec<Manifest>, Error> {
@@ -104,16 +126,18 @@ impl Registry {
                 .iter()
                 .map(|digest| ImageIdentifier::builder().image_digest(digest.as_str()).build())
                 .collect();
-            found.extend(self.manifests(repository, ids).await?);
+            found.extend(self.manifests(ctx, repository, ids).await?);
         }
         Ok(found)
     }
 
     async fn manifests(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         ids: Vec<ImageIdentifier>,
     ) -> Result<Vec<Manifest>, Error> {
+        self.toll.pay(ctx, GET).await?;
         let answer = self
             .client
             .batch_get_image()
@@ -159,11 +183,13 @@ impl Registry {
     /// Those of the layers that the registry says it can give.
     pub(super) async fn layers_there(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         layers: &[ImageDigest],
     ) -> Result<BTreeSet<ImageDigest>, Error> {
         let mut there = BTreeSet::new();
         for chunk in layers.chunks(DIGESTS_A_CALL) {
+            self.toll.pay(ctx, CHECK_LAYERS).await?;
             let answer = self
                 .client
                 .batch_check_layer_availability()
@@ -189,9 +215,11 @@ impl Registry {
     /// The pre-signed address of a layer.
     pub(super) async fn layer_url(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         layer: &ImageDigest,
     ) -> Result<String, Error> {
+        self.toll.pay(ctx, DOWNLOAD).await?;
         let answer = self
             .client
             .get_download_url_for_layer()
@@ -221,10 +249,12 @@ impl Registry {
     /// layer's digest.
     pub(super) async fn upload_layer(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         layer: &ImageDigest,
         mut bytes: Box<dyn LayerStream>,
     ) -> Result<(), Error> {
+        self.toll.pay(ctx, INITIATE).await?;
         let begun = self
             .client
             .initiate_layer_upload()
@@ -247,12 +277,15 @@ impl Registry {
             part.extend_from_slice(&piece);
             while part.len() >= part_size {
                 let rest = part.split_off(part_size);
-                sent = self.upload_part(repository, layer, &upload, sent, part).await?;
+                sent = self
+                    .upload_part(ctx, repository, layer, &upload, sent, part)
+                    .await?;
                 part = rest;
             }
         }
         if !part.is_empty() {
-            self.upload_part(repository, layer, &upload, sent, part).await?;
+            self.upload_part(ctx, repository, layer, &upload, sent, part)
+                .await?;
         }
         let got = hash
             .finalize()
@@ -270,12 +303,13 @@ impl Registry {
                 format!("layer {layer}: the bytes that came have the digest {got}; nothing was completed"),
             ));
         }
-        self.complete_layer(repository, layer, &upload).await
+        self.complete_layer(ctx, repository, layer, &upload).await
     }
 
     /// Sends one part and answers with the place of the next byte.
     async fn upload_part(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         layer: &ImageDigest,
         upload: &str,
@@ -284,6 +318,7 @@ impl Registry {
     ) -> Result<i64, Error> {
         let next = first.saturating_add(i64::try_from(part.len()).unwrap_or(i64::MAX));
         let last = next.saturating_sub(1);
+        self.toll.pay(ctx, UPLOAD).await?;
         let answer = self
             .client
             .upload_layer_part()
@@ -318,10 +353,12 @@ impl Registry {
 
     async fn complete_layer(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         layer: &ImageDigest,
         upload: &str,
     ) -> Result<(), Error> {
+        self.toll.pay(ctx, COMPLETE).await?;
         let answer = self
             .client
             .complete_layer_upload()
@@ -349,10 +386,12 @@ impl Registry {
     /// Puts exactly these bytes under their digest. Safe to repeat: the digest names them.
     pub(super) async fn put(
         &self,
+        ctx: &OpContext,
         repository: &RepositoryName,
         manifest: &Manifest,
         tag: Option<String>,
     ) -> Result<Ensured, Error> {
+        self.toll.pay(ctx, PUT).await?;
         let answer = self
             .client
             .put_image()

@@ -12,6 +12,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod update;
+mod wide;
 mod wire;
 
 use core::fmt;
@@ -33,20 +34,22 @@ use rollout_core::service::{
 
 use self::revision::Revision;
 pub use self::rollback::EcsRollback;
+pub(crate) use self::wide::{Described, DescribedTask, RECORDS_A_CALL, SERVICES_A_CALL, TASKS_A_CALL};
 use crate::config;
 #[cfg(feature = "logs")]
 use crate::logs::LogReader;
+use crate::observer::{Meter, SharedObserver, Toll};
 use crate::sts::IdentityGuard;
 use crate::time::{Now, system};
 
-const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
+pub(crate) const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
 const UPDATE_SERVICE: &str = "ecs:UpdateService";
 const LIST_RECORDS: &str = "ecs:ListServiceDeployments";
-const DESCRIBE_RECORDS: &str = "ecs:DescribeServiceDeployments";
+pub(crate) const DESCRIBE_RECORDS: &str = "ecs:DescribeServiceDeployments";
 const STOP_RECORD: &str = "ecs:StopServiceDeployment";
-const DESCRIBE_SERVICE_REVISIONS: &str = "ecs:DescribeServiceRevisions";
+pub(crate) const DESCRIBE_SERVICE_REVISIONS: &str = "ecs:DescribeServiceRevisions";
 const LIST_TASKS: &str = "ecs:ListTasks";
-const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
+pub(crate) const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
 const DESCRIBE_TASK_DEFINITION: &str = "ecs:DescribeTaskDefinition";
 const REGISTER: &str = "ecs:RegisterTaskDefinition";
 const RUN_TASK: &str = "ecs:RunTask";
@@ -89,6 +92,7 @@ pub struct EcsEnvironment {
     guard: Arc<IdentityGuard>,
     #[cfg(feature = "logs")]
     logs: Option<LogReader>,
+    toll: Toll,
     now: Now,
     memory: Mutex<Memory>,
 }
@@ -142,6 +146,7 @@ impl EcsEnvironment {
             guard,
             #[cfg(feature = "logs")]
             logs: None,
+            toll: Toll::default(),
             now: system(),
             memory: Mutex::default(),
         }
@@ -160,6 +165,20 @@ impl EcsEnvironment {
     #[must_use]
     pub fn logs(mut self, reader: LogReader) -> Self {
         self.logs = Some(reader);
+        self
+    }
+
+    /// Shares calls with all adapters of this account and region that are given the same observer. A log reader that is there
+    /// already shares them, too.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(metered.interceptor(Meter::new(observer, "ecs")).build());
+        self.toll = Toll::of(observer);
+        #[cfg(feature = "logs")]
+        {
+            self.logs = self.logs.map(|reader| reader.shared(observer));
+        }
         self
     }
 
@@ -212,16 +231,16 @@ impl fmt::Debug for EcsEnvironment {
 
 #[async_trait]
 impl Environment for EcsEnvironment {
-    async fn identity(&self, _ctx: &OpContext) -> Result<Identity, Error> {
-        self.guard.identity().await
+    async fn identity(&self, ctx: &OpContext) -> Result<Identity, Error> {
+        self.guard.identity(ctx).await
     }
 
     async fn observe_service(
         &self,
-        _ctx: &OpContext,
+        ctx: &OpContext,
         service: &ServiceName,
     ) -> Result<ServiceObservation, Error> {
-        self.observe(service).await
+        self.observe(ctx, service).await
     }
 
     async fn ensure_revision(
@@ -250,8 +269,8 @@ impl Environment for EcsEnvironment {
         self.start(ctx, spec).await
     }
 
-    async fn observe_task(&self, _ctx: &OpContext, task: &TaskArn) -> Result<TaskObservation, Error> {
-        self.look_at_task(task).await
+    async fn observe_task(&self, ctx: &OpContext, task: &TaskArn) -> Result<TaskObservation, Error> {
+        self.look_at_task(ctx, task).await
     }
 
     async fn find_task(&self, ctx: &OpContext, spec: &TaskSpec) -> Result<Option<TaskArn>, Error> {

@@ -1,9 +1,11 @@
 //! What a service looks like: the service, its deployments and their records, its tasks, why tasks stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aws_sdk_ecs::types::{CreatedAt, DesiredStatus, Service, ServiceDeployment, Task};
 use aws_smithy_types::DateTime;
+use rollout_core::context::OpContext;
 use rollout_core::error::{Error, ErrorKind};
 use rollout_core::evidence::Evidence;
 use rollout_core::id::{DeploymentId, ServiceName, TaskArn, TaskDefinitionArn};
@@ -14,10 +16,8 @@ use rollout_core::service::{
 use rollout_core::time::Timestamp;
 
 use super::stop::Kind;
-use super::{
-    DESCRIBE_RECORDS, DESCRIBE_SERVICE_REVISIONS, DESCRIBE_SERVICES, DESCRIBE_TASKS, EcsEnvironment,
-    LIST_RECORDS, LIST_TASKS, map,
-};
+use super::wide::{self, Described, DescribedTask, RECORDS_A_CALL, SERVICES_A_CALL, TASKS_A_CALL};
+use super::{DESCRIBE_SERVICES, DESCRIBE_TASKS, EcsEnvironment, LIST_RECORDS, LIST_TASKS, map};
 use crate::error::from_sdk;
 use crate::page::Pages;
 
@@ -25,12 +25,8 @@ use crate::page::Pages;
 const EVENTS: usize = 20;
 /// Stopped tasks that are carried, the newest.
 const STOPPED: usize = 100;
-/// DescribeTasks takes 100 tasks a call (Amazon ECS API, "DescribeTasks").
-const TASKS_A_CALL: usize = 100;
 /// ListTasks gives 100 a page; a service has 5,000 tasks at most (AWS, "Amazon ECS service quotas").
 const TASK_PAGES: usize = 60;
-/// DescribeServiceDeployments and DescribeServiceRevisions take 20 a call.
-const RECORDS_A_CALL: usize = 20;
 /// Pages of records of one day.
 const RECORD_PAGES: usize = 20;
 /// How long before the oldest deployment in sight a record may have begun that still matters: the deployment that a
@@ -49,9 +45,13 @@ struct Record {
 }
 
 impl EcsEnvironment {
-    pub(super) async fn observe(&self, service: &ServiceName) -> Result<ServiceObservation, Error> {
-        let at = (self.now)();
-        let Some(found) = self.describe_service(service).await? else {
+    pub(super) async fn observe(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+    ) -> Result<ServiceObservation, Error> {
+        let (at, found) = self.describe_service(ctx, service).await?;
+        let Some(found) = found else {
             return Ok(missing(at));
         };
         let status = match found.status().unwrap_or_default() {
@@ -66,8 +66,8 @@ impl EcsEnvironment {
             .iter()
             .map(map::deployment)
             .collect::<Result<Vec<_>, _>>()?;
-        let records = self.records(service, &deployments).await?;
-        let (tasks, stopped) = self.tasks(service).await?;
+        let records = self.records(ctx, service, &deployments).await?;
+        let (tasks, stopped) = self.tasks(ctx, service).await?;
         let gone = self.attach(records, &mut deployments, &stopped);
         deployments.extend(gone);
         Ok(ServiceObservation {
@@ -83,69 +83,71 @@ impl EcsEnvironment {
         })
     }
 
-    /// `None` when ECS says that it is missing; that comes in `failures`, with HTTP 200.
-    pub(super) async fn describe_service(&self, service: &ServiceName) -> Result<Option<Service>, Error> {
-        let answer = self
-            .client
-            .describe_services()
-            .cluster(&self.cluster)
-            .services(service.as_str())
-            .send()
-            .await
-            .map_err(|error| {
-                from_sdk(
+    /// `None` when ECS says that it is missing. Also when it was asked.
+    pub(super) async fn describe_service(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+    ) -> Result<(Timestamp, Option<Arc<Service>>), Error> {
+        let at = (self.now)();
+        let (client, cluster) = (self.client.clone(), self.cluster.clone());
+        let call = move |names| wide::describe_services(client.clone(), cluster.clone(), names);
+        let name = service.as_str();
+        let names = [name.to_owned()];
+        let read = self.toll.read(
+            ctx,
+            |observer| &observer.services,
+            &self.cluster,
+            &names,
+            (SERVICES_A_CALL, call),
+        );
+        let mut read = read.await?;
+        let found = match read.found.remove(name) {
+            Some(Described::There(found)) => Some(found),
+            Some(Described::Failed { reason, detail }) => {
+                return Err(failed(
                     DESCRIBE_SERVICES,
-                    format_args!("service {service} of cluster {}", self.cluster),
-                    false,
-                    error,
-                )
-            })?;
-        if let Some(found) = answer.services.unwrap_or_default().into_iter().next() {
-            return Ok(Some(found));
-        }
-        match answer.failures.unwrap_or_default().first() {
-            Some(failure) if failure.reason() != Some("MISSING") => Err(failed(
-                DESCRIBE_SERVICES,
-                service.as_str(),
-                failure.reason(),
-                failure.detail(),
-            )),
-            _ => Ok(None),
-        }
+                    name,
+                    reason.as_deref(),
+                    detail.as_deref(),
+                ));
+            }
+            None => None,
+        };
+        Ok((read.sent_at.unwrap_or(at), found))
     }
 
     /// The records of the deployments in sight, and of those that left a moment ago.
     async fn records(
         &self,
+        ctx: &OpContext,
         service: &ServiceName,
         deployments: &[DeploymentObservation],
     ) -> Result<Vec<Record>, Error> {
         let Some(oldest) = deployments.iter().map(|d| d.created_at).min() else {
             return Ok(Vec::new());
         };
-        let Some(arns) = self.list_records(service, oldest).await? else {
+        let Some(arns) = self.list_records(ctx, service, oldest).await? else {
             return Ok(Vec::new());
         };
-        let mut found = Vec::new();
-        for chunk in arns.chunks(RECORDS_A_CALL) {
-            let answer = self
-                .client
-                .describe_service_deployments()
-                .set_service_deployment_arns(Some(chunk.to_vec()))
-                .send()
-                .await
-                .map_err(|error| {
-                    from_sdk(DESCRIBE_RECORDS, format_args!("service {service}"), false, error)
-                })?;
-            found.extend(answer.service_deployments.unwrap_or_default());
-        }
+        let (client, subject) = (self.client.clone(), format!("service {service}"));
+        let call = move |arns| wide::describe_records(client.clone(), subject.clone(), arns);
+        let read = self.toll.read(
+            ctx,
+            |observer| &observer.records,
+            "",
+            &arns,
+            (RECORDS_A_CALL, call),
+        );
+        let mut read = read.await?;
+        let found: Vec<_> = arns.iter().filter_map(|arn| read.found.remove(arn)).collect();
         let wanted = found
             .iter()
             .flat_map(|record| [target(record), back_to(record)])
             .flatten()
             .map(str::to_owned)
             .collect();
-        let brings = self.service_revisions(wanted).await?;
+        let brings = self.service_revisions(ctx, wanted).await?;
         found
             .iter()
             .map(|found| {
@@ -165,6 +167,7 @@ impl EcsEnvironment {
     /// `None` where the endpoint has no such operation (emulators): the records are then unknown, which is not "none".
     async fn list_records(
         &self,
+        ctx: &OpContext,
         service: &ServiceName,
         oldest: Timestamp,
     ) -> Result<Option<Vec<String>>, Error> {
@@ -174,6 +177,7 @@ impl EcsEnvironment {
         let mut token = None;
         let mut found = Vec::new();
         loop {
+            self.toll.pay(ctx, LIST_RECORDS).await?;
             let answer = self
                 .client
                 .list_service_deployments()
@@ -203,6 +207,7 @@ impl EcsEnvironment {
     /// The task definitions of service revisions. They never change, so each is read once.
     async fn service_revisions(
         &self,
+        ctx: &OpContext,
         wanted: BTreeSet<String>,
     ) -> Result<BTreeMap<String, TaskDefinitionArn>, Error> {
         let mut known: BTreeMap<_, _> = self.recall(|memory| {
@@ -215,23 +220,16 @@ impl EcsEnvironment {
             .into_iter()
             .filter(|arn| !known.contains_key(arn))
             .collect();
-        for chunk in unknown.chunks(RECORDS_A_CALL) {
-            let answer = self
-                .client
-                .describe_service_revisions()
-                .set_service_revision_arns(Some(chunk.to_vec()))
-                .send()
-                .await
-                .map_err(|error| from_sdk(DESCRIBE_SERVICE_REVISIONS, "service revisions", false, error))?;
-            for revision in answer.service_revisions() {
-                if let (Some(arn), Some(definition)) =
-                    (revision.service_revision_arn(), revision.task_definition())
-                    && let Ok(definition) = TaskDefinitionArn::new(definition)
-                {
-                    known.insert(arn.to_owned(), definition);
-                }
-            }
-        }
+        let client = self.client.clone();
+        let call = move |arns| wide::describe_service_revisions(client.clone(), arns);
+        let read = self.toll.read(
+            ctx,
+            |observer| &observer.revisions,
+            "",
+            &unknown,
+            (RECORDS_A_CALL, call),
+        );
+        known.extend(read.await?.found);
         self.remember(|memory| {
             memory.service_revisions.extend(
                 known
@@ -283,9 +281,13 @@ impl EcsEnvironment {
         gone
     }
 
-    async fn tasks(&self, service: &ServiceName) -> Result<(Vec<RunningTask>, Vec<StoppedTask>), Error> {
-        let running = self.list_tasks(service, DesiredStatus::Running).await?;
-        let ended = self.list_tasks(service, DesiredStatus::Stopped).await?;
+    async fn tasks(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+    ) -> Result<(Vec<RunningTask>, Vec<StoppedTask>), Error> {
+        let running = self.list_tasks(ctx, service, DesiredStatus::Running).await?;
+        let ended = self.list_tasks(ctx, service, DesiredStatus::Stopped).await?;
         let (mut stopped, unknown): (Vec<_>, Vec<_>) = self.recall(|memory| {
             let mut stopped = Vec::new();
             let mut unknown = Vec::new();
@@ -298,28 +300,34 @@ impl EcsEnvironment {
             (stopped, unknown)
         });
         let mut tasks = Vec::new();
-        for task in self.describe_tasks(&running).await? {
+        for task in self.describe_tasks(ctx, &running).await? {
             if task.last_status() == Some("RUNNING") {
-                tasks.push(self.running_task(&task).await?);
+                tasks.push(self.running_task(ctx, &task).await?);
             }
         }
         let mut logs = LOGS;
-        let mut ended = self.describe_tasks(&unknown).await?;
+        let mut ended = self.describe_tasks(ctx, &unknown).await?;
         // Newest first, so that the logs that are read are the newest ones.
         ended.sort_by_key(|task| core::cmp::Reverse(map::opt_time(task.stopped_at())));
-        for task in ended {
-            stopped.extend(self.stopped_task(&task, Kind::Service, &mut logs).await?);
+        for task in &ended {
+            stopped.extend(self.stopped_task(ctx, task, Kind::Service, &mut logs).await?);
         }
         stopped.sort_by(|a, b| (a.stopped_at, &a.task).cmp(&(b.stopped_at, &b.task)));
         let skip = stopped.len().saturating_sub(STOPPED);
         Ok((tasks, stopped.split_off(skip)))
     }
 
-    async fn list_tasks(&self, service: &ServiceName, desired: DesiredStatus) -> Result<Vec<String>, Error> {
+    async fn list_tasks(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+        desired: DesiredStatus,
+    ) -> Result<Vec<String>, Error> {
         let mut pages = Pages::new(LIST_TASKS, TASK_PAGES);
         let mut token = None;
         let mut arns = Vec::new();
         loop {
+            self.toll.pay(ctx, LIST_TASKS).await?;
             let answer = self
                 .client
                 .list_tasks()
@@ -339,41 +347,37 @@ impl EcsEnvironment {
     }
 
     /// Tasks that ECS has forgotten between the list and this call are left out.
-    pub(super) async fn describe_tasks(&self, arns: &[String]) -> Result<Vec<Task>, Error> {
+    pub(super) async fn describe_tasks(
+        &self,
+        ctx: &OpContext,
+        arns: &[String],
+    ) -> Result<Vec<Arc<Task>>, Error> {
+        let (client, cluster) = (self.client.clone(), self.cluster.clone());
+        let call = move |arns| wide::describe_tasks(client.clone(), cluster.clone(), arns);
+        let read = self.toll.read(
+            ctx,
+            |observer| &observer.tasks,
+            &self.cluster,
+            arns,
+            (TASKS_A_CALL, call),
+        );
+        let mut read = read.await?;
         let mut tasks = Vec::new();
-        for chunk in arns.chunks(TASKS_A_CALL) {
-            let answer = self
-                .client
-                .describe_tasks()
-                .cluster(&self.cluster)
-                .set_tasks(Some(chunk.to_vec()))
-                .send()
-                .await
-                .map_err(|error| {
-                    from_sdk(
-                        DESCRIBE_TASKS,
-                        format_args!("cluster {}", self.cluster),
-                        false,
-                        error,
-                    )
-                })?;
-            if let Some(failure) = answer.failures().iter().find(|f| f.reason() != Some("MISSING")) {
-                let subject = failure.arn().unwrap_or("a task");
-                return Err(failed(
-                    DESCRIBE_TASKS,
-                    subject,
-                    failure.reason(),
-                    failure.detail(),
-                ));
+        for arn in arns {
+            match read.found.remove(arn) {
+                Some(DescribedTask::There(task)) => tasks.push(task),
+                Some(DescribedTask::Failed { reason, detail }) => {
+                    return Err(failed(DESCRIBE_TASKS, arn, reason.as_deref(), detail.as_deref()));
+                }
+                None => {}
             }
-            tasks.extend(answer.tasks.unwrap_or_default());
         }
         Ok(tasks)
     }
 
-    async fn running_task(&self, task: &Task) -> Result<RunningTask, Error> {
+    async fn running_task(&self, ctx: &OpContext, task: &Task) -> Result<RunningTask, Error> {
         let definition = task.task_definition_arn().unwrap_or_default();
-        let revision = self.revision(definition).await?;
+        let revision = self.revision(ctx, definition).await?;
         Ok(RunningTask {
             task: map::id(DESCRIBE_TASKS, "task ARN", task.task_arn(), TaskArn::new)?,
             task_definition: map::id(

@@ -106,7 +106,12 @@ fn revision(definition: &TaskDefinition) -> Revision {
 
 impl EcsEnvironment {
     /// A revision as it is now; `None` when ECS has none of that name.
-    pub(super) async fn read_revision(&self, name: &str) -> Result<Option<Arc<Revision>>, Error> {
+    pub(super) async fn read_revision(
+        &self,
+        ctx: &OpContext,
+        name: &str,
+    ) -> Result<Option<Arc<Revision>>, Error> {
+        self.toll.pay(ctx, DESCRIBE_TASK_DEFINITION).await?;
         let answer = self
             .client
             .describe_task_definition()
@@ -132,10 +137,10 @@ impl EcsEnvironment {
     }
 
     /// A revision as it was when it was first read.
-    pub(super) async fn revision(&self, name: &str) -> Result<Option<Arc<Revision>>, Error> {
+    pub(super) async fn revision(&self, ctx: &OpContext, name: &str) -> Result<Option<Arc<Revision>>, Error> {
         match self.recall(|memory| memory.revisions.get(name).cloned()) {
             Some(revision) => Ok(Some(revision)),
-            None => self.read_revision(name).await,
+            None => self.read_revision(ctx, name).await,
         }
     }
 
@@ -145,10 +150,11 @@ impl EcsEnvironment {
         spec: &RevisionSpec,
     ) -> Result<(TaskDefinitionArn, Ensured), Error> {
         let prepared = template::prepare(spec, &self.registry)?;
-        if let Some(found) = self.registered(&prepared).await? {
+        if let Some(found) = self.registered(ctx, &prepared).await? {
             return Ok((found, Ensured::AlreadyThere));
         }
         self.guard.check(ctx).await?;
+        self.toll.pay(ctx, REGISTER).await?;
         let wire = AsIs::sending(&prepared.body);
         let answer = self
             .client
@@ -179,7 +185,12 @@ impl EcsEnvironment {
     }
 
     /// The family's latest ACTIVE revision, if it has the same content: by the hash that we tagged it with, or by comparing.
-    async fn registered(&self, prepared: &Prepared) -> Result<Option<TaskDefinitionArn>, Error> {
+    async fn registered(
+        &self,
+        ctx: &OpContext,
+        prepared: &Prepared,
+    ) -> Result<Option<TaskDefinitionArn>, Error> {
+        self.toll.pay(ctx, DESCRIBE_TASK_DEFINITION).await?;
         let wire = AsIs::reading();
         let answer = self
             .client

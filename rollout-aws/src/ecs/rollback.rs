@@ -67,7 +67,12 @@ impl EcsRollback {
 
     /// Whether the registry holds an image. Images of other registries are not asked for.
     #[cfg(feature = "ecr")]
-    async fn look_for_image(&self, image: &str, digest: &ImageDigest) -> Result<Found, Error> {
+    async fn look_for_image(
+        &self,
+        ctx: &OpContext,
+        image: &str,
+        digest: &ImageDigest,
+    ) -> Result<Found, Error> {
         use rollout_core::error::ErrorKind;
         use rollout_core::id::RepositoryName;
         let Some(registry) = &self.images else {
@@ -80,7 +85,7 @@ impl EcsRollback {
         let Some(repository) = repository else {
             return Ok(unasked("it is in a registry that is not asked"));
         };
-        match registry.has(&repository, digest).await {
+        match registry.has(ctx, &repository, digest).await {
             Ok(true) => Ok(Found::Usable),
             Ok(false) => Ok(gone("it is gone from the registry".to_owned())),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(gone(error.to_string())),
@@ -93,14 +98,19 @@ impl EcsRollback {
 
     #[cfg(not(feature = "ecr"))]
     #[expect(clippy::unused_async, reason = "the same shape as with the feature `ecr`")]
-    async fn look_for_image(&self, _image: &str, _digest: &ImageDigest) -> Result<Found, Error> {
+    async fn look_for_image(
+        &self,
+        _ctx: &OpContext,
+        _image: &str,
+        _digest: &ImageDigest,
+    ) -> Result<Found, Error> {
         Ok(unasked("the registry is not asked"))
     }
 
     #[cfg(feature = "secretsmanager")]
-    async fn look_for_secret(&self, value_from: &str) -> Result<Found, Error> {
+    async fn look_for_secret(&self, ctx: &OpContext, value_from: &str) -> Result<Found, Error> {
         match &self.secrets {
-            Some(secrets) => secrets.look(value_from).await,
+            Some(secrets) => secrets.look(ctx, value_from).await,
             None => Ok(unasked("Secrets Manager is not asked")),
         }
     }
@@ -110,17 +120,22 @@ impl EcsRollback {
         clippy::unused_async,
         reason = "the same shape as with the feature `secretsmanager`"
     )]
-    async fn look_for_secret(&self, _value_from: &str) -> Result<Found, Error> {
+    async fn look_for_secret(&self, _ctx: &OpContext, _value_from: &str) -> Result<Found, Error> {
         Ok(unasked("Secrets Manager is not asked"))
     }
 
     /// The images and secrets of a revision.
-    async fn parts(&self, point: &RestorePoint, revision: &Revision) -> Result<Vec<Part>, Error> {
+    async fn parts(
+        &self,
+        ctx: &OpContext,
+        point: &RestorePoint,
+        revision: &Revision,
+    ) -> Result<Vec<Part>, Error> {
         let mut parts = Vec::new();
         for (container, digest) in &point.images {
             let image = revision.container(container).map(|known| known.image.as_str());
             let found = match image {
-                Some(image) => self.look_for_image(image, digest).await?,
+                Some(image) => self.look_for_image(ctx, image, digest).await?,
                 None => unasked("the revision has no such container"),
             };
             let place = image
@@ -138,7 +153,7 @@ impl EcsRollback {
             parts.push(Part {
                 kind: PartKind::Secret,
                 name: format!("secret {value_from}"),
-                found: self.look_for_secret(value_from).await?,
+                found: self.look_for_secret(ctx, value_from).await?,
             });
         }
         Ok(parts)
@@ -163,8 +178,8 @@ impl fmt::Debug for EcsRollback {
 
 #[async_trait]
 impl Rollback for EcsRollback {
-    async fn capture(&self, _ctx: &OpContext, service: &ServiceName) -> Result<Captured, Error> {
-        let seen = self.environment.observe(service).await?;
+    async fn capture(&self, ctx: &OpContext, service: &ServiceName) -> Result<Captured, Error> {
+        let seen = self.environment.observe(ctx, service).await?;
         let primary = match candidate(&seen) {
             Ok(primary) => primary,
             Err(nothing) => return Ok(nothing),
@@ -176,7 +191,7 @@ impl Rollback for EcsRollback {
             })
         };
         let name = primary.task_definition.as_str();
-        let Some(revision) = self.environment.read_revision(name).await? else {
+        let Some(revision) = self.environment.read_revision(ctx, name).await? else {
             return nothing(format!("its revision {name} does not exist any more"));
         };
         let images = match running_images(&seen, primary, &revision) {
@@ -194,11 +209,11 @@ impl Rollback for EcsRollback {
         }))
     }
 
-    async fn usable(&self, _ctx: &OpContext, point: &RestorePoint) -> Result<Usability, Error> {
+    async fn usable(&self, ctx: &OpContext, point: &RestorePoint) -> Result<Usability, Error> {
         let at = (self.environment.now)();
         let name = point.task_definition.as_str();
         // Asked afresh: a revision can become INACTIVE after it was remembered.
-        let revision = self.environment.read_revision(name).await?;
+        let revision = self.environment.read_revision(ctx, name).await?;
         let found = match &revision {
             Some(revision) if revision.active => Found::Usable,
             Some(_) => gone("it is not ACTIVE".to_owned()),
@@ -210,7 +225,7 @@ impl Rollback for EcsRollback {
             found,
         }];
         if let Some(revision) = revision {
-            parts.extend(self.parts(point, &revision).await?);
+            parts.extend(self.parts(ctx, point, &revision).await?);
         }
         Ok(Usability { at, parts })
     }

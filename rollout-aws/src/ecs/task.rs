@@ -41,6 +41,7 @@ impl EcsEnvironment {
                 error
             },
         )?;
+        self.toll.pay(ctx, RUN_TASK).await?;
         if (self.now)() > ctx.deadline {
             let text = format!(
                 "task {} was not started: the call's time was over before it was made",
@@ -72,14 +73,18 @@ impl EcsEnvironment {
         ))
     }
 
-    pub(super) async fn look_at_task(&self, task: &TaskArn) -> Result<TaskObservation, Error> {
+    pub(super) async fn look_at_task(
+        &self,
+        ctx: &OpContext,
+        task: &TaskArn,
+    ) -> Result<TaskObservation, Error> {
         let at = (self.now)();
-        let found = self.describe_tasks(&[task.as_str().to_owned()]).await?;
+        let found = self.describe_tasks(ctx, &[task.as_str().to_owned()]).await?;
         let Some(found) = found.first() else {
             return Ok(TaskObservation::Missing { at });
         };
         if found.last_status() == Some("STOPPED")
-            && let Some(stopped) = self.stopped_task(found, Kind::OneOff, &mut 1).await?
+            && let Some(stopped) = self.stopped_task(ctx, found, Kind::OneOff, &mut 1).await?
         {
             return Ok(TaskObservation::Stopped(stopped));
         }
@@ -94,6 +99,7 @@ impl EcsEnvironment {
     pub(super) async fn find(&self, ctx: &OpContext, spec: &TaskSpec) -> Result<Option<TaskArn>, Error> {
         let token = ctx.token();
         let request = self.client.list_tasks().cluster(&self.cluster);
+        self.toll.pay(ctx, LIST_TASKS).await?;
         let running = request
             .clone()
             .started_by(token.as_str())
@@ -112,6 +118,7 @@ impl EcsEnvironment {
         let mut pages = Pages::new(LIST_TASKS, FIND_PAGES);
         let mut next = None;
         loop {
+            self.toll.pay(ctx, LIST_TASKS).await?;
             let answer = request
                 .clone()
                 .family(family)
@@ -120,7 +127,9 @@ impl EcsEnvironment {
                 .send()
                 .await
                 .map_err(|error| from_sdk(LIST_TASKS, format_args!("task {}", spec.name), false, error))?;
-            let tasks = self.describe_tasks(&answer.task_arns.unwrap_or_default()).await?;
+            let tasks = self
+                .describe_tasks(ctx, &answer.task_arns.unwrap_or_default())
+                .await?;
             if let Some(task) = tasks
                 .iter()
                 .find(|task| task.started_by() == Some(token.as_str()))
@@ -136,6 +145,7 @@ impl EcsEnvironment {
 
     pub(super) async fn stop(&self, ctx: &OpContext, task: &TaskArn) -> Result<(), Error> {
         self.guard.check(ctx).await?;
+        self.toll.pay(ctx, STOP_TASK).await?;
         let answer = self
             .client
             .stop_task()
@@ -151,7 +161,7 @@ impl EcsEnvironment {
             Ok(_) => Ok(()),
             // "The referenced task was not found" has no code of its own.
             Err(error) if matches!(error.kind, ErrorKind::InvalidRequest | ErrorKind::NotFound) => {
-                match self.look_at_task(task).await? {
+                match self.look_at_task(ctx, task).await? {
                     TaskObservation::Stopped(_) | TaskObservation::Missing { .. } => Ok(()),
                     TaskObservation::Running { .. } => Err(error),
                 }
@@ -164,6 +174,7 @@ impl EcsEnvironment {
     /// be read for this observation.
     pub(super) async fn stopped_task(
         &self,
+        ctx: &OpContext,
         task: &Task,
         kind: Kind,
         logs: &mut usize,
@@ -173,7 +184,7 @@ impl EcsEnvironment {
             return Ok(None);
         };
         let definition = task.task_definition_arn().unwrap_or_default();
-        let revision = self.revision(definition).await?;
+        let revision = self.revision(ctx, definition).await?;
         let containers = map::exits(task.containers(), revision.as_deref());
         let code = task
             .stop_code()
@@ -208,7 +219,7 @@ impl EcsEnvironment {
             // Nothing more will come.
         } else if *logs > 0 {
             *logs = logs.saturating_sub(1);
-            stopped.log_tail = self.log_tail(&stopped, revision.as_deref()).await;
+            stopped.log_tail = self.log_tail(ctx, &stopped, revision.as_deref()).await;
             let age = (self.now)().as_millis().saturating_sub(stopped_at.as_millis());
             complete &= !stopped.log_tail.is_empty() || age > LOGS_MAY_COME_MILLIS;
         } else {
@@ -227,7 +238,12 @@ impl EcsEnvironment {
     /// The last lines of the first container that has any: those that failed come first, the essential ones before the others. A log that cannot be read is
     /// said so in its place: it must not hide why the task stopped.
     #[cfg(feature = "logs")]
-    async fn log_tail(&self, task: &StoppedTask, revision: Option<&Revision>) -> Vec<String> {
+    async fn log_tail(
+        &self,
+        ctx: &OpContext,
+        task: &StoppedTask,
+        revision: Option<&Revision>,
+    ) -> Vec<String> {
         let (Some(reader), Some(revision)) = (&self.logs, revision) else {
             return Vec::new();
         };
@@ -252,7 +268,7 @@ impl EcsEnvironment {
             }
             // Amazon ECS developer guide, "Send Amazon ECS logs to CloudWatch": `prefix-name/container-name/ecs-task-id`.
             let stream = format!("{}/{}/{id}", log.prefix, container.name);
-            match reader.tail(&log.group, &stream, LINES, WIDTH).await {
+            match reader.tail(ctx, &log.group, &stream, LINES, WIDTH).await {
                 Ok(lines) if lines.is_empty() => {}
                 Ok(lines) => return lines,
                 Err(error) => return vec![format!("(the log cannot be read: {error})")],
@@ -263,7 +279,12 @@ impl EcsEnvironment {
 
     #[cfg(not(feature = "logs"))]
     #[expect(clippy::unused_async, reason = "the same shape as with the feature `logs`")]
-    async fn log_tail(&self, _task: &StoppedTask, _revision: Option<&Revision>) -> Vec<String> {
+    async fn log_tail(
+        &self,
+        _ctx: &OpContext,
+        _task: &StoppedTask,
+        _revision: Option<&Revision>,
+    ) -> Vec<String> {
         Vec::new()
     }
 }

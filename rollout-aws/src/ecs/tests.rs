@@ -991,7 +991,7 @@ async fn a_capture_is_a_point_or_says_why_not() {
             "DescribeServices" => ok(service(&deployments)),
             "ListServiceDeployments" => ok(json!({ "serviceDeployments": [] })),
             "ListTasks" if body["desiredStatus"] == "STOPPED" => ok(json!({ "taskArns": [] })),
-            "ListTasks" => ok(json!({ "taskArns": ["t"] })),
+            "ListTasks" => ok(json!({ "taskArns": ["t", "u"] })),
             "DescribeTasks" => ok(json!({ "tasks": tasks })),
             "DescribeTaskDefinition" => ok(json!({ "taskDefinition": revision })),
             other => panic!("{other}"),

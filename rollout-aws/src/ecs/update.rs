@@ -19,9 +19,12 @@ impl EcsEnvironment {
         assumes: Option<&DeploymentId>,
     ) -> Result<DeploymentStarted, Error> {
         self.guard.check(ctx).await?;
+        // Its turn comes before the look that guards it: what was seen an hour ago guards nothing.
+        self.toll.pay(ctx, UPDATE_SERVICE).await?;
         let before = self
-            .describe_service(service)
+            .describe_service(ctx, service)
             .await?
+            .1
             .filter(|found| found.status() != Some("INACTIVE"))
             .ok_or_else(|| refused(ErrorKind::NotFound, format!("service {service} does not exist")))?;
         let present = primary(&before)?;
@@ -68,7 +71,7 @@ impl EcsEnvironment {
                 )
                 .applied(Applied::Yes)
             })?;
-        self.read_back(service, &ours, found).await?;
+        self.read_back(ctx, service, &ours, found).await?;
         Ok(ours)
     }
 
@@ -85,9 +88,11 @@ impl EcsEnvironment {
     ) -> Result<(), Error> {
         self.guard.check(ctx).await?;
         let refused = |kind, context| Error::new(kind, STOP_RECORD, context);
+        self.toll.pay(ctx, STOP_RECORD).await?;
         let before = self
-            .describe_service(service)
+            .describe_service(ctx, service)
             .await?
+            .1
             .filter(|found| found.status() != Some("INACTIVE"))
             .ok_or_else(|| refused(ErrorKind::NotFound, format!("service {service} does not exist")))?;
         let present = primary(&before)?;
@@ -117,11 +122,12 @@ impl EcsEnvironment {
     /// and one that fails says nothing; only a third deployment is someone else's.
     async fn read_back(
         &self,
+        ctx: &OpContext,
         service: &ServiceName,
         ours: &DeploymentStarted,
         before: Option<&DeploymentId>,
     ) -> Result<(), Error> {
-        let Ok(Some(after)) = self.describe_service(service).await else {
+        let Ok((_, Some(after))) = self.describe_service(ctx, service).await else {
             return Ok(());
         };
         match primary(&after)? {

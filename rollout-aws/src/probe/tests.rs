@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use rollout_core::error::Retry;
 use rollout_core::id::Generation;
+use rollout_core::pace::Priority;
 use rollout_core::probe::Subject;
 use rollout_core::time::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -53,6 +54,7 @@ fn context() -> OpContext {
         attempt: 1,
         generation: Generation(1),
         deadline: Timestamp::MAX,
+        priority: Priority::Look,
     }
 }
 

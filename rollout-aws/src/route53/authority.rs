@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use futures_util::future::join_all;
+use rollout_core::context::OpContext;
 use rollout_core::dns::{AuthoritativeAnswer, Record, RecordData, RecordType};
 use rollout_core::error::{Error, ErrorKind};
 use rollout_core::id::{DomainName, ZoneId};
@@ -37,17 +38,18 @@ impl Route53Cutover {
     /// Every authoritative server's answer, in the way that was configured.
     pub(super) async fn ask(
         &self,
+        ctx: &OpContext,
         zone: &ZoneId,
         expected: &Record,
     ) -> Result<Vec<AuthoritativeAnswer>, Error> {
         // A server never answers with a record of weight 0 while another has more.
         let unseen = expected.weight == Some(0);
         match &self.authority {
-            _ if unseen => self.read_back(zone, expected).await,
-            Authority::RecordsApi => self.read_back(zone, expected).await,
-            Authority::TestDnsAnswer => self.test_dns_answer(zone, expected).await,
+            _ if unseen => self.read_back(ctx, zone, expected).await,
+            Authority::RecordsApi => self.read_back(ctx, zone, expected).await,
+            Authority::TestDnsAnswer => self.test_dns_answer(ctx, zone, expected).await,
             Authority::NameServers => {
-                let names = self.name_servers(zone).await?;
+                let names = self.name_servers(ctx, zone).await?;
                 let servers = join_all(names.iter().map(|name| self.locate(name))).await;
                 self.ask_servers(zone, expected, servers, true).await
             }
@@ -88,10 +90,11 @@ impl Route53Cutover {
     }
 
     /// The zone's name servers. They do not change while the zone lives, so they are asked for once.
-    async fn name_servers(&self, zone: &ZoneId) -> Result<Vec<String>, Error> {
+    async fn name_servers(&self, ctx: &OpContext, zone: &ZoneId) -> Result<Vec<String>, Error> {
         if let Some(known) = self.known_name_servers(zone) {
             return Ok(known);
         }
+        self.toll.pay(ctx, GET_ZONE).await?;
         let answer = self
             .client
             .get_hosted_zone()
@@ -186,13 +189,14 @@ impl Route53Cutover {
     /// Route 53's own account of what its servers answer.
     async fn test_dns_answer(
         &self,
+        ctx: &OpContext,
         zone: &ZoneId,
         expected: &Record,
     ) -> Result<Vec<AuthoritativeAnswer>, Error> {
         let want = match self.want(zone, expected).await? {
             Want::SameAs(target) => {
                 let (_, theirs) = self
-                    .test_one(zone, &target.name(), &expected.key.record_type)
+                    .test_one(ctx, zone, &target.name(), &expected.key.record_type)
                     .await?;
                 Want::SomeOf(theirs.values)
             }
@@ -200,7 +204,7 @@ impl Route53Cutover {
         };
         let at = (self.now)();
         let (server, reply) = self
-            .test_one(zone, expected.key.name.as_str(), &expected.key.record_type)
+            .test_one(ctx, zone, expected.key.name.as_str(), &expected.key.record_type)
             .await?;
         let (matches, detail) = judge(&want, &reply, false, is_weighted(expected));
         Ok(vec![AuthoritativeAnswer {
@@ -213,11 +217,13 @@ impl Route53Cutover {
 
     async fn test_one(
         &self,
+        ctx: &OpContext,
         zone: &ZoneId,
         name: &str,
         record_type: &RecordType,
     ) -> Result<(String, Reply), Error> {
         let kind = question(name, record_type)?.kind;
+        self.toll.pay(ctx, TEST).await?;
         let answer = self
             .client
             .test_dns_answer()
@@ -249,9 +255,14 @@ impl Route53Cutover {
     }
 
     /// No server at all: the record as the API has it.
-    async fn read_back(&self, zone: &ZoneId, expected: &Record) -> Result<Vec<AuthoritativeAnswer>, Error> {
+    async fn read_back(
+        &self,
+        ctx: &OpContext,
+        zone: &ZoneId,
+        expected: &Record,
+    ) -> Result<Vec<AuthoritativeAnswer>, Error> {
         let at = (self.now)();
-        let found = self.find(zone, &expected.key).await?;
+        let found = self.find(ctx, zone, &expected.key).await?;
         let matches = found
             .as_ref()
             .is_some_and(|found| super::same_record(found, expected));

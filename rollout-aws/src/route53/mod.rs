@@ -62,6 +62,7 @@ use crate::config;
 use crate::edge::{RequestCount, TargetHealth};
 use crate::error::from_sdk;
 use crate::guard::Guard;
+use crate::observer::{Meter, SharedObserver, Toll};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::time::{self, Now};
 
@@ -107,6 +108,7 @@ pub struct Route53Cutover {
     target_health: Option<Arc<dyn TargetHealth>>,
     request_count: Option<Arc<dyn RequestCount>>,
     resolver: Arc<dyn Resolve>,
+    toll: Toll,
     now: Now,
     name_servers: Arc<Mutex<BTreeMap<ZoneId, Vec<String>>>>,
 }
@@ -141,6 +143,7 @@ impl Route53Cutover {
             target_health: None,
             request_count: None,
             resolver: Arc::new(SystemResolver),
+            toll: Toll::default(),
             now: time::system(),
             name_servers: Arc::default(),
         }
@@ -181,6 +184,16 @@ impl Route53Cutover {
         self
     }
 
+    /// Shares calls with all adapters of this account and region that are given the same observer. Route 53 counts by account
+    /// alone: runners of several regions that change zones of one account want to leave each other a part.
+    #[must_use]
+    pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
+        let metered = self.client.config().to_builder();
+        self.client = Client::from_conf(metered.interceptor(Meter::new(observer, "route53")).build());
+        self.toll = Toll::of(observer);
+        self
+    }
+
     /// Another clock.
     #[must_use]
     pub fn with_now(mut self, now: Now) -> Self {
@@ -204,7 +217,7 @@ impl Route53Cutover {
     }
 
     /// One record, or none. Never another one of the same name: those with set identifiers and those without do not mix.
-    async fn find(&self, zone: &ZoneId, key: &RecordKey) -> Result<Option<Record>, Error> {
+    async fn find(&self, ctx: &OpContext, zone: &ZoneId, key: &RecordKey) -> Result<Option<Record>, Error> {
         let (name, wanted) = (key.name.normalised(), &key.record_type);
         let mut others: Vec<Option<String>> = Vec::new();
         let mut request = self
@@ -216,6 +229,7 @@ impl Route53Cutover {
             .start_record_type(convert::rr_type(wanted))
             .max_items(PAGE);
         loop {
+            self.toll.pay(ctx, LIST).await?;
             let page = request
                 .send()
                 .await
@@ -257,7 +271,7 @@ impl Route53Cutover {
     }
 
     /// Whether every record is what the batch assumes: deleted ones are there exactly, created ones are not there.
-    async fn assumptions_hold(&self, batch: &ChangeBatch) -> Result<bool, Error> {
+    async fn assumptions_hold(&self, ctx: &OpContext, batch: &ChangeBatch) -> Result<bool, Error> {
         let deleted = |key: &RecordKey| {
             batch
                 .changes()
@@ -267,11 +281,11 @@ impl Route53Cutover {
         for change in batch.changes() {
             let holds = match change {
                 Change::Delete(old) => {
-                    let now = self.find(batch.zone(), &old.key).await?;
+                    let now = self.find(ctx, batch.zone(), &old.key).await?;
                     now.is_some_and(|now| same_record(&now, old))
                 }
                 Change::Create(new) => {
-                    deleted(&new.key) || self.find(batch.zone(), &new.key).await?.is_none()
+                    deleted(&new.key) || self.find(ctx, batch.zone(), &new.key).await?.is_none()
                 }
             };
             if !holds {
@@ -283,6 +297,7 @@ impl Route53Cutover {
 
     async fn refused(
         &self,
+        ctx: &OpContext,
         batch: &ChangeBatch,
         error: SdkError<ChangeResourceRecordSetsError, HttpResponse>,
     ) -> Error {
@@ -299,7 +314,7 @@ impl Route53Cutover {
             }
             // Route 53 has one code for a stale value and for a value that is no value; only a read tells them apart.
             // If it cannot be read, "someone else has acted" is the careful answer.
-            mapped.kind = match self.assumptions_hold(batch).await {
+            mapped.kind = match self.assumptions_hold(ctx, batch).await {
                 Ok(true) => ErrorKind::InvalidRequest,
                 Ok(false) | Err(_) => ErrorKind::Conflict,
             };
@@ -403,7 +418,7 @@ fn sdk_batch(ctx: &OpContext, batch: &ChangeBatch) -> Result<SdkBatch, Error> {
 
 #[async_trait]
 impl DnsCutover for Route53Cutover {
-    async fn snapshot(&self, _ctx: &OpContext, zone: &ZoneId, key: &RecordKey) -> Result<Snapshot, Error> {
+    async fn snapshot(&self, ctx: &OpContext, zone: &ZoneId, key: &RecordKey) -> Result<Snapshot, Error> {
         self.check_zone(LIST, zone)?;
         let marker = Marker::key(key).map_err(|error| {
             Error::new(
@@ -417,8 +432,8 @@ impl DnsCutover for Route53Cutover {
         Ok(Snapshot {
             at,
             zone: zone.clone(),
-            record: self.find(zone, key).await?,
-            marker: self.find(zone, &marker).await?,
+            record: self.find(ctx, zone, key).await?,
+            marker: self.find(ctx, zone, &marker).await?,
         })
     }
 
@@ -447,6 +462,7 @@ impl DnsCutover for Route53Cutover {
         if let Some(guard) = &self.guard {
             guard.check(ctx).await?;
         }
+        self.toll.pay(ctx, CHANGE).await?;
         let answer = self
             .client
             .change_resource_record_sets()
@@ -458,7 +474,7 @@ impl DnsCutover for Route53Cutover {
             .await;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return Err(self.refused(batch, error).await),
+            Err(error) => return Err(self.refused(ctx, batch, error).await),
         };
         let id = answer.change_info.map(|info| info.id).unwrap_or_default();
         ChangeId::new(id.strip_prefix("/change/").unwrap_or(&id)).map_err(|error| {
@@ -472,7 +488,8 @@ impl DnsCutover for Route53Cutover {
         })
     }
 
-    async fn propagation(&self, _ctx: &OpContext, change: &ChangeId) -> Result<Propagation, Error> {
+    async fn propagation(&self, ctx: &OpContext, change: &ChangeId) -> Result<Propagation, Error> {
+        self.toll.pay(ctx, GET_CHANGE).await?;
         let answer = self
             .client
             .get_change()
@@ -489,12 +506,12 @@ impl DnsCutover for Route53Cutover {
 
     async fn ask_authoritative(
         &self,
-        _ctx: &OpContext,
+        ctx: &OpContext,
         zone: &ZoneId,
         expected: &Record,
     ) -> Result<Vec<AuthoritativeAnswer>, Error> {
         self.check_zone(ASK, zone)?;
-        self.ask(zone, expected).await
+        self.ask(ctx, zone, expected).await
     }
 
     async fn old_traffic(&self, ctx: &OpContext, data: &RecordData) -> Result<OldTraffic, Error> {

@@ -4,8 +4,8 @@ use core::fmt::Write as _;
 
 use anyhow::bail;
 use rollout_core::machine::{
-    Table, cutover::Cutover, deployment::Deployment, gate::Gate, lease::Lease, promotion::Promotion,
-    rollout::Rollout, table, task::OneOff, unwind::Unwind,
+    Table, cutover::Cutover, deployment::Deployment, fleet::Fleet, gate::Gate, lease::Lease,
+    promotion::Promotion, rollout::Rollout, table, task::OneOff, unwind::Unwind,
 };
 use serde_json::json;
 
@@ -34,8 +34,9 @@ pub(crate) fn execute(global: &Global, args: &Graph) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn tables() -> [Table; 8] {
+fn tables() -> [Table; 9] {
     [
+        table::<Fleet>(),
         table::<Rollout>(),
         table::<Promotion>(),
         table::<OneOff>(),

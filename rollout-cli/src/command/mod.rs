@@ -3,6 +3,7 @@
 pub(crate) mod abort;
 pub(crate) mod completions;
 mod drive;
+mod fleet;
 pub(crate) mod graph;
 pub(crate) mod hold;
 pub(crate) mod journal;
@@ -43,6 +44,7 @@ pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::List => block_on(list::execute(global))?,
         Command::Journal(command) => block_on(journal::execute(global, command))?,
         Command::Rollback(args) => block_on(rollback::execute(global, args))?,
+        Command::Fleet(command) => block_on(fleet::execute(global, command))?,
         Command::Hold(command) => block_on(hold::execute(global, command))?,
         Command::Abort(which) => block_on(abort::execute(global, which))?,
         Command::Graph(args) => graph::execute(global, args),

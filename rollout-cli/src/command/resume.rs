@@ -14,7 +14,7 @@ use crate::outcome;
 use crate::past::{self, Latest, Left, Past};
 use crate::session::{After, Work};
 use crate::state::{Kept, Part, State};
-use crate::tenure::{Asked, under};
+use crate::tenure::{Asked, scope, under};
 use crate::wall::Wall;
 
 pub(crate) async fn execute(global: &Global, args: &Resume) -> anyhow::Result<Exit> {
@@ -23,7 +23,7 @@ pub(crate) async fn execute(global: &Global, args: &Resume) -> anyhow::Result<Ex
     let kept = state.find(args.which.run.as_deref()).await?;
     let (wall, wait, run) = (Wall::start()?, args.wait.wait, &kept.run);
     let asked = Asked { run, wait };
-    let done = under(global, &config, &state, &wall, asked, async |tenure| {
+    let done = under(global, scope(&config), &state, &wall, asked, async |tenure| {
         let site = Site {
             global,
             config: &config,

@@ -7,6 +7,7 @@ use rollout_core::evidence::Reason;
 use rollout_core::id::Generation;
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::unwind::{Spec, Undo, Unwind};
+use rollout_core::pace::Priority;
 use rollout_core::plan::rollback::{Proof, RollbackPolicy, already_back};
 use rollout_core::port::{Clock, Ports};
 
@@ -20,7 +21,7 @@ use crate::outcome;
 use crate::past::{self, Latest, Past};
 use crate::session::{After, Work};
 use crate::state::{Kept, Part, State};
-use crate::tenure::{Asked, under};
+use crate::tenure::{Asked, scope, under};
 use crate::view::report::Report;
 use crate::wall::Wall;
 
@@ -31,9 +32,9 @@ pub(crate) async fn execute(global: &Global, args: &Rollback) -> anyhow::Result<
     let (wall, wait, run) = (Wall::start()?, args.wait.wait, &kept.run);
     let why = args.reason.clone();
     let why = why.unwrap_or_else(|| "no reason was given (`--reason` takes one)".to_owned());
-    let taken = TakenBack::now(&config.promotion.to, run, why, true, &config.rollback);
+    let taken = TakenBack::now(&config.promotion.to, run, why, !args.automatic, &config.rollback);
     let asked = Asked { run, wait };
-    let done = under(global, &config, &state, &wall, asked, async |tenure| {
+    let done = under(global, scope(&config), &state, &wall, asked, async |tenure| {
         let site = Site {
             global,
             config: &config,
@@ -83,7 +84,10 @@ async fn whole(
     }
     if let Some(why) = already_back(release.outcome().as_ref(), &earlier) {
         let why = format!("run {run} is back already: {why}; a rollback is not rolled back");
-        return Ok(super::refused(site.global, refusal(why), run));
+        let mut back = refusal(why);
+        // For programs, which need not take the words apart.
+        back.details["refused"]["back"] = true.into();
+        return Ok(super::refused(site.global, back, run));
     }
     let mut machine = unwinding(release)?;
     let cloud = site.open(&plan.release, past.replayed.last).await?;
@@ -177,6 +181,7 @@ async fn usable(
             attempt: 1,
             generation: Generation(1),
             deadline: clock.now().after(CALL),
+            priority: Priority::Look,
         };
         if let Err(old) = policy.age(point, clock.now()) {
             super::say(global, &format!("note: {}", old.text));

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::session::Work;
 use crate::state::{Part, State};
-use crate::tenure::{Asked, under};
+use crate::tenure::{Asked, scope, under};
 use crate::wall::Wall;
 use crate::{draft, outcome, planfile};
 
@@ -44,7 +44,7 @@ pub(crate) async fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit>
     let mut machine = Rollout::new(plan).under(super::plan::terms(&config, assumes));
     let (wall, wait) = (Wall::start()?, args.wait.wait);
     let asked = Asked { run: &run, wait };
-    let done = under(global, &config, &state, &wall, asked, async |tenure| {
+    let done = under(global, scope(&config), &state, &wall, asked, async |tenure| {
         let target = &config.promotion.to;
         match state.taken_back(target).await? {
             Some(taken) if taken.is_held() => return Ok(super::held(global, &taken, &run)),

@@ -174,7 +174,7 @@ fn a_plan_is_run_with_the_configuration_that_it_was_made_with() {
 }
 
 #[test]
-fn a_secret_in_a_task_definition_keeps_the_plan_from_being_written() {
+fn a_secret_in_a_task_definition_reaches_neither_a_plan_nor_a_journal() {
     let rollout = Rollout::new();
     let from = storefront().with_file_name("ecs").join("backend.json");
     let Ok(text) = fs::read_to_string(&from) else {
@@ -190,14 +190,21 @@ fn a_secret_in_a_task_definition_keeps_the_plan_from_being_written() {
         definition_file.to_str().expect("text")
     ));
     let overlay = overlay.to_str().expect("text");
-    let output = rollout.run(&["plan", "--out", "plan.json", "--overlay", overlay]);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("DB_PASSWORD") && said.contains("under `secrets`"),
-        "{said}"
-    );
-    assert!(!said.contains("hunter2") && !rollout.path("plan.json").exists());
+    for command in [
+        &["plan"][..],
+        &["plan", "--out", "plan.json"],
+        &["run", "--run", "one"],
+    ] {
+        let output = rollout.run(&[command, &["--overlay", overlay]].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("backend") && said.contains("DB_PASSWORD") && said.contains("under `secrets`"),
+            "{said}"
+        );
+        assert!(!said.contains("hunter2") && !rollout.path("plan.json").exists());
+        assert!(!rollout.state("runs").exists(), "a run was begun");
+    }
 }
 
 /// A freeze from this moment on, as an overlay.

@@ -49,6 +49,7 @@ use async_trait::async_trait;
 use crate::context::OpContext;
 use crate::error::{Applied, Error, ErrorKind, Retry};
 use crate::id::{Generation, RunId, StepId};
+use crate::pace::Priority;
 use crate::time::Timestamp;
 
 /// Writes the list of checks of a port and the functions that run them.
@@ -148,6 +149,7 @@ fn ctx(fixture: &impl Fixture, step: &str, attempt: u32) -> OpContext {
         attempt,
         generation: Generation(1),
         deadline: fixture.now().after(fixture.patience()),
+        priority: Priority::Look,
     }
 }
 

@@ -23,9 +23,11 @@ use crate::machine::{Effect as _, Lifecycle, Machine, Rejected, Transitions};
 use crate::observer::{Notice, Observer};
 use crate::port::Clock;
 
+mod fleet;
 mod perform;
 mod tenure;
 
+pub use fleet::{FleetPerformer, MemberRuns, StopSwitch};
 pub use perform::PortPerformer;
 pub use tenure::{Fence, LeaseError, Tenure};
 

@@ -16,7 +16,8 @@ use crate::machine::promotion::{self, Promotion};
 use crate::machine::rollout::{self, Rollout};
 use crate::machine::task::{self, OneOff};
 use crate::machine::unwind::{self, Unwind};
-use crate::machine::{Effect as _, Lifecycle as _};
+use crate::machine::{self, Lifecycle as _};
+use crate::pace::Priority;
 use crate::port::{Clock, Ports};
 
 /// Runs the effects of every machine of this crate on a set of ports.
@@ -28,6 +29,7 @@ pub struct PortPerformer {
     step: StepId,
     generation: Generation,
     call: Duration,
+    returns: bool,
 }
 
 impl core::fmt::Debug for PortPerformer {
@@ -53,6 +55,7 @@ impl PortPerformer {
             step,
             generation: Generation(1),
             call,
+            returns: false,
         }
     }
 
@@ -63,18 +66,31 @@ impl PortPerformer {
         self
     }
 
-    fn context(&self, step: &StepId, attempt: u32) -> OpContext {
+    /// The same for a way back: its calls go before all others wherever calls wait for their turn.
+    #[must_use]
+    pub fn returning(mut self) -> Self {
+        self.returns = true;
+        self
+    }
+
+    fn context(&self, step: &StepId, effect: &impl machine::Effect) -> OpContext {
+        let priority = match (self.returns, effect.mutates()) {
+            (true, _) => Priority::Back,
+            (false, true) => Priority::Forward,
+            (false, false) => Priority::Look,
+        };
         OpContext {
             run: self.run.clone(),
             step: step.clone(),
-            attempt,
+            attempt: effect.attempt(),
             generation: self.generation,
             deadline: self.clock.now().after(self.call),
+            priority,
         }
     }
 
     async fn promotion(&self, step: &StepId, effect: &promotion::Effect) -> promotion::Event {
-        let ctx = self.context(step, effect.attempt());
+        let ctx = self.context(step, effect);
         let images = &self.ports.images;
         let answer = match effect {
             promotion::Effect::ResolveTag { repository, tag } => images
@@ -98,7 +114,7 @@ impl PortPerformer {
     }
 
     async fn task(&self, step: &StepId, effect: &task::Effect) -> task::Event {
-        let ctx = self.context(step, effect.attempt());
+        let ctx = self.context(step, effect);
         let target = &self.ports.target;
         let answer = match effect {
             task::Effect::StartTask { spec, .. } => {
@@ -116,7 +132,7 @@ impl PortPerformer {
     }
 
     async fn deployment(&self, step: &StepId, effect: &deployment::Effect) -> deployment::Event {
-        let ctx = self.context(step, effect.attempt());
+        let ctx = self.context(step, effect);
         let answer = match effect {
             deployment::Effect::EnsureRevision(spec) => self
                 .ports
@@ -160,7 +176,7 @@ impl PortPerformer {
     }
 
     async fn gate(&self, step: &StepId, effect: &gate::Effect) -> gate::Event {
-        let ctx = self.context(step, effect.attempt());
+        let ctx = self.context(step, effect);
         let gate::Effect::TakeSample(request) = effect;
         let probe = request.probe.clone();
         match self.ports.gates.sample(&ctx, request).await {
@@ -170,7 +186,7 @@ impl PortPerformer {
     }
 
     async fn cutover(&self, step: &StepId, effect: &cutover::Effect) -> cutover::Event {
-        let ctx = self.context(step, effect.attempt());
+        let ctx = self.context(step, effect);
         let dns = &self.ports.dns;
         let answer = match effect {
             cutover::Effect::TakeSnapshot { zone, key } => dns
@@ -201,7 +217,7 @@ impl PortPerformer {
     async fn rollout(&self, effect: &rollout::Effect) -> rollout::Event {
         use rollout::{Action, Event};
         let step = &effect.step;
-        let ctx = self.context(step, 1);
+        let ctx = self.context(step, effect);
         let failed = |error: Error| Rollout::failed(effect, error.record());
         match &effect.action {
             Action::CheckIdentity => self
@@ -285,14 +301,15 @@ impl PortPerformer {
 
     async fn unwind(&self, effect: &unwind::Effect) -> unwind::Event {
         let step = &effect.step;
+        let back = self.clone().returning();
         match &effect.action {
             unwind::Action::Deployment(inner) => unwind::Event::Deployment {
                 step: step.clone(),
-                event: self.deployment(step, inner).await,
+                event: back.deployment(step, inner).await,
             },
             unwind::Action::Cutover(inner) => unwind::Event::Cutover {
                 step: step.clone(),
-                event: self.cutover(step, inner).await,
+                event: back.cutover(step, inner).await,
             },
         }
     }

@@ -3,6 +3,7 @@
 use super::Machine;
 use super::cutover::{self, Cutover};
 use super::deployment::{self, Deployment};
+use super::fleet::{self, Fleet};
 use super::gate::{self, Gate};
 use super::lease::{self, Lease};
 use super::promotion::{self, Promotion};
@@ -52,6 +53,7 @@ lifecycle! {
     Unwind, unwind: unwind_failed;
     Rollout, rollout: rollout_failed;
     Lease, lease: lease_failed;
+    Fleet, fleet: fleet_failed;
 }
 
 fn gate_failed(effect: &gate::Effect, error: ErrorRecord) -> gate::Event {
@@ -65,6 +67,27 @@ fn gate_failed(effect: &gate::Effect, error: ErrorRecord) -> gate::Event {
 fn lease_failed(effect: &lease::Effect, error: ErrorRecord) -> lease::Event {
     let (lease::Effect::Look { call } | lease::Effect::Write { call, .. }) = effect;
     lease::Event::CallFailed { call: *call, error }
+}
+
+fn fleet_failed(effect: &fleet::Effect, error: ErrorRecord) -> fleet::Event {
+    use fleet::{Call, Effect, Event};
+    let (member, call) = match effect {
+        Effect::Begin { member, .. } | Effect::Resume { member, .. } => (member, Call::Run),
+        Effect::Stop { member, .. } => (member, Call::Stop),
+        Effect::TakeBack { member, .. } => (member, Call::TakeBack),
+        Effect::TakeSample { wave, request } => {
+            let probe = request.probe.clone();
+            return Event::Gate {
+                wave: wave.clone(),
+                event: gate::Event::SampleFailed { probe, error },
+            };
+        }
+    };
+    Event::CallFailed {
+        member: member.clone(),
+        call,
+        error,
+    }
 }
 
 fn unwind_failed(effect: &unwind::Effect, error: ErrorRecord) -> unwind::Event {

@@ -23,6 +23,7 @@ use crate::time::{Deadline, Timestamp};
 mod call;
 pub mod cutover;
 pub mod deployment;
+pub mod fleet;
 pub mod gate;
 pub mod lease;
 mod lifecycle;

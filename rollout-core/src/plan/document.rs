@@ -12,12 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::RolloutPlan;
 use super::assumed::Assumed;
+use super::{RolloutPlan, secret};
 use crate::id::hex;
 use crate::time::Timestamp;
-
-mod secret;
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;

@@ -10,6 +10,7 @@ use rollout_aws::ecr::{EcrPromotion, Registry};
 use rollout_aws::ecs::{EcsEnvironment, EcsRollback};
 use rollout_aws::elbv2::{LoadBalancers, TargetHealthGate};
 use rollout_aws::gates::Gates;
+use rollout_aws::observer::SharedObserver;
 use rollout_aws::probe::{AddressPolicy, HttpGate};
 use rollout_aws::resolve::FixedResolver;
 use rollout_aws::route53::{Authority, Route53Cutover};
@@ -94,11 +95,23 @@ fn denied(service: &str) -> Upset {
     }
 }
 
-/// A world whose ports are the adapters. Call it on a Tokio runtime of one thread whose time is paused.
+/// A world whose ports are the adapters, each for itself. Call it on a Tokio runtime of one thread whose time is paused.
 ///
 /// # Errors
 /// When an adapter cannot be made.
 pub fn over_the_endpoint(seed: u64) -> Result<SimFixture, Stop> {
+    fixture(seed, false)
+}
+
+/// The same with adapters that share an observer for each account.
+///
+/// # Errors
+/// When an adapter cannot be made.
+pub fn with_an_observer(seed: u64) -> Result<SimFixture, Stop> {
+    fixture(seed, true)
+}
+
+fn fixture(seed: u64, shared: bool) -> Result<SimFixture, Stop> {
     let cloud = SimCloud::new(world(seed));
     let wire = InProcess::new(Endpoint::new(cloud.clone()));
     let clock = wire.clock();
@@ -106,25 +119,33 @@ pub fn over_the_endpoint(seed: u64) -> Result<SimFixture, Stop> {
         let clock = Arc::clone(&clock);
         Arc::new(move || clock.now())
     };
+    let observer = || shared.then(|| Arc::new(SharedObserver::new(wire.clock(), seed)));
+    let (ours, theirs) = (observer(), observer());
+    let (ours, theirs) = (ours.as_ref(), theirs.as_ref());
     let source = wire.config(SOURCE).map_err(Stop::fixture)?;
     let target = wire.config(TARGET).map_err(Stop::fixture)?;
-    let guard = |config, account: &str| {
+    let guard = |config, account: &str, shared: Option<&Arc<SharedObserver>>| {
         let expected = Expected {
             account: account.to_owned(),
             region: REGION.to_owned(),
             caller: None,
         };
-        Arc::new(IdentityGuard::from_config(config, expected))
+        Arc::new(shared!(IdentityGuard::from_config(config, expected), shared))
     };
     let through = Arc::new(ConnectorHttp::new(wire.connector()));
-    let (source_guard, target_guard) = (guard(&source, SOURCE_ACCOUNT), guard(&target, TARGET_ACCOUNT));
+    let (source_guard, target_guard) = (
+        guard(&source, SOURCE_ACCOUNT, ours),
+        guard(&target, TARGET_ACCOUNT, theirs),
+    );
     let ecs = |config, cluster, guard: &Arc<IdentityGuard>, account: &str| {
         EcsEnvironment::from_config(config, cluster, Arc::clone(guard))
             .registry(format!("{account}.dkr.ecr.{REGION}.amazonaws.com"))
             .clock(Arc::clone(&now))
     };
-    let environment = Arc::new(ecs(&target, TARGET, &target_guard, TARGET_ACCOUNT));
-    let balancers = Arc::new(LoadBalancers::from_config(&target).with_now(Arc::clone(&now)));
+    let environment = ecs(&target, TARGET, &target_guard, TARGET_ACCOUNT);
+    let environment = Arc::new(shared!(environment, theirs));
+    let balancers = LoadBalancers::from_config(&target).with_now(Arc::clone(&now));
+    let balancers = Arc::new(shared!(balancers, theirs));
     let loopback: IpNet = "127.0.0.0/8".parse().map_err(Stop::fixture)?;
     let http = HttpGate::new(AddressPolicy::new([loopback]))
         .with_now(Arc::clone(&now))
@@ -132,33 +153,37 @@ pub fn over_the_endpoint(seed: u64) -> Result<SimFixture, Stop> {
         .with_resolver(Arc::new(FixedResolver(Ipv4Addr::LOCALHOST.into())))
         .with_fetch(through.clone());
     let gates = Gates::builder()
-        .with_target_health(Arc::new(
+        .with_target_health(Arc::new(shared!(
             TargetHealthGate::from_config(&target).with_now(Arc::clone(&now)),
-        ))
+            theirs
+        )))
         .with_http(Arc::new(http))
-        .with_alarms(Arc::new(
+        .with_alarms(Arc::new(shared!(
             AlarmGate::from_config(&target).with_now(Arc::clone(&now)),
-        ))
+            theirs
+        )))
         .build();
     let requests = LoadBalancerRequests::from_config(&target, Arc::clone(&balancers) as Arc<_>);
+    let requests = shared!(requests, theirs);
     let dns = Route53Cutover::from_config(&target, [ZONE.parse().map_err(Stop::fixture)?])
         .with_authority(Authority::TestDnsAnswer)
         .with_guard(Arc::clone(&target_guard) as Arc<_>)
         .with_target_health(Arc::clone(&balancers) as Arc<_>)
         .with_request_count(Arc::new(requests.with_now(Arc::clone(&now))))
         .with_now(Arc::clone(&now));
+    let dns = shared!(dns, theirs);
     let images = EcrPromotion::new(
-        Registry::from_config(&source),
-        Registry::from_config(&target),
+        shared!(Registry::from_config(&source), ours),
+        shared!(Registry::from_config(&target), theirs),
         Arc::clone(&target_guard),
         through,
     );
     let mut rollback = EcsRollback::new(Arc::clone(&environment));
     if is_modelled("BatchGetImage") {
-        rollback = rollback.images(Registry::from_config(&target));
+        rollback = rollback.images(shared!(Registry::from_config(&target), theirs));
     }
     let ports = Ports {
-        source: Arc::new(ecs(&source, SOURCE, &source_guard, SOURCE_ACCOUNT)),
+        source: Arc::new(shared!(ecs(&source, SOURCE, &source_guard, SOURCE_ACCOUNT), ours)),
         target: environment,
         images: Arc::new(images),
         gates: Arc::new(gates),

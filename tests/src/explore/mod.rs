@@ -16,6 +16,7 @@ pub mod single;
 
 pub mod back;
 pub mod ecs;
+pub mod fleet;
 pub mod gates;
 pub mod images;
 pub mod release;

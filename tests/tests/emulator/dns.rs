@@ -5,6 +5,7 @@ use rollout_core::dns::{ChangeBatch, Marker, Record, RecordData, RecordKey};
 use rollout_core::error::{Applied, ErrorKind};
 use rollout_core::id::Generation;
 use rollout_core::machine::cutover::{self, Cutover, Goal};
+use rollout_core::pace::Priority;
 use rollout_core::time::Timestamp;
 use rollout_tests::emulator::account::Account;
 use rollout_tests::emulator::release::{self, cutover_policy, drive};
@@ -49,6 +50,7 @@ fn ctx() -> OpContext {
         attempt: 1,
         generation: Generation(1),
         deadline: Timestamp::MAX,
+        priority: Priority::Look,
     }
 }
 

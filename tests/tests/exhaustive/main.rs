@@ -10,6 +10,7 @@ use rollout_tests::explore::{Model, Order, Report, explore};
 
 mod cutover;
 mod deployment;
+mod fleet;
 mod gate;
 mod promotion;
 mod rollout;

@@ -277,6 +277,7 @@ fn cause(stuck: StuckReason) -> Cause {
         | StuckReason::RollbackFailed
         | StuckReason::DnsUnwritable
         | StuckReason::Ambiguous
+        | StuckReason::PartlyReleased
         | StuckReason::Halted => Cause::CallFailed,
     }
 }

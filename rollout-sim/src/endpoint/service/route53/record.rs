@@ -2,6 +2,7 @@
 
 use rollout_core::dns::{Record, RecordData, RecordKey, RecordType};
 use rollout_core::id::{DomainName, ZoneId};
+use rollout_core::pace::CHANGED_RECORDS;
 use serde::Deserialize;
 
 use super::zone::change_out;
@@ -13,7 +14,6 @@ use crate::endpoint::call::Call;
 use crate::endpoint::document::{Document, map};
 use crate::endpoint::refusal::Refusal;
 use crate::endpoint::service::{Answer, Operation};
-use crate::quota::CHANGED_RECORDS;
 use crate::rng::Stream;
 
 pub(super) const OPERATIONS: &[Operation] = &[

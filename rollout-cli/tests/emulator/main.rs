@@ -3,6 +3,8 @@
 //!
 //! What runs in the end is asked of the example, which asks ECS and Route 53.
 
+mod bucket;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,7 +1,8 @@
-//! What looks like a secret in a plan's document.
+//! What looks like a secret in a plan.
 //!
 //! A plan carries the team's own task definitions, and with them the environment variables that they give their containers in
-//! clear. Those stand in the team's repository already; a document goes further, into the logs and artefacts of a pipeline.
+//! clear. Those stand in the team's repository already; a plan goes further, into journals, and as a document into the logs and
+//! artefacts of a pipeline.
 
 use serde_json::{Map, Value};
 
@@ -26,7 +27,8 @@ pub(super) fn find(all: &Map<String, Value>) -> Option<String> {
     all.iter().find_map(|(name, value)| within(name, value))
 }
 
-fn within(place: &str, value: &Value) -> Option<String> {
+/// The place of the first thing in a value that looks like a secret.
+pub(super) fn within(place: &str, value: &Value) -> Option<String> {
     match value {
         Value::String(text) => is_key(text).then(|| place.to_owned()),
         Value::Array(items) => items

@@ -1,0 +1,59 @@
+//! `rollout fleet resume`: goes on with a fleet whose process is gone.
+
+use anyhow::bail;
+use rollout_core::machine::fleet::Fleet;
+
+use super::{Site, scope, state};
+use crate::args::{FleetResume, Global};
+use crate::exit::Exit;
+use crate::fleet::FleetFile;
+use crate::past::{self, Left};
+use crate::session::{After, Work};
+use crate::state::Part;
+use crate::tenure::{Asked, under};
+use crate::wall::Wall;
+
+pub(super) async fn execute(global: &Global, args: &FleetResume) -> anyhow::Result<Exit> {
+    let file = FleetFile::load(&args.file)?;
+    let state = state(global).await?;
+    let kept = state.find(args.which.run.as_deref()).await?;
+    let (wall, run) = (Wall::start()?, &kept.run);
+    let asked = Asked {
+        run,
+        wait: args.wait.wait,
+    };
+    let done = under(global, scope(&file)?, &state, &wall, asked, async |tenure| {
+        if kept.driven(Part::Release).await?.is_driven() {
+            bail!("fleet {run} is under way; `rollout fleet abort {run}` stops it at a safe place");
+        }
+        let Left { journal, past } = past::reopen::<Fleet>(&kept, Part::Release).await?;
+        if past.replayed.closed {
+            bail!(
+                "fleet {run} has ended: there is nothing to go on with; `rollout fleet status {run}` shows how"
+            );
+        }
+        let plan = past.replayed.machine.plan().clone();
+        if let Some((_, member)) = plan
+            .members()
+            .find(|(_, member)| !file.members.contains_key(*member))
+        {
+            bail!(
+                "fleet {run} has a member {member}, which {} does not name any more",
+                args.file.display()
+            );
+        }
+        let site = Site {
+            global,
+            file: &file,
+            wall: &wall,
+            tenure,
+        };
+        let from = (plan.release.clone(), past.replayed.last);
+        let work = Work::Left(Box::new(past), After::GoOn);
+        site.drive(&kept, &journal, from, work).await
+    });
+    Ok(match done.await? {
+        Ok(exit) => exit,
+        Err(refusal) => super::super::refused(global, refusal, run),
+    })
+}

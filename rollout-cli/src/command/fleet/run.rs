@@ -1,0 +1,51 @@
+//! `rollout fleet run`.
+
+use rollout_core::id::RunId;
+use rollout_core::machine::fleet::Fleet;
+use rollout_core::time::Timestamp;
+
+use super::{Site, scope, state};
+use crate::args::{FleetRun, Global};
+use crate::exit::Exit;
+use crate::fleet::FleetFile;
+use crate::session::Work;
+use crate::state::Part;
+use crate::tenure::{Asked, under};
+use crate::wall::Wall;
+
+pub(super) async fn execute(global: &Global, args: &FleetRun) -> anyhow::Result<Exit> {
+    let file = FleetFile::load(&args.file)?;
+    let release = file.release(args.release.release.as_deref())?;
+    let state = state(global).await?;
+    let run = match &args.run {
+        Some(name) => RunId::new(name)?,
+        None => state.fresh_name(&release).await?,
+    };
+    let mut fleet = Fleet::new(file.plan(&run, &release)?);
+    let wall = Wall::start()?;
+    let asked = Asked {
+        run: &run,
+        wait: args.wait.wait,
+    };
+    let done = under(global, scope(&file)?, &state, &wall, asked, async |tenure| {
+        let kept = state.create(&run).await?;
+        let journal = kept.begin(Part::Release).await?;
+        let site = Site {
+            global,
+            file: &file,
+            wall: &wall,
+            tenure,
+        };
+        site.drive(
+            &kept,
+            &journal,
+            (release, Timestamp::EPOCH),
+            Work::New(&mut fleet),
+        )
+        .await
+    });
+    Ok(match done.await? {
+        Ok(exit) => exit,
+        Err(refusal) => super::super::refused(global, refusal, &run),
+    })
+}
