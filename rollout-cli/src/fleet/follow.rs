@@ -1,5 +1,6 @@
 //! What there is to see of a fleet: a row for each member.
 
+use rollout_core::hint::Hint;
 use rollout_core::id::StepId;
 use rollout_core::machine::Transitions as _;
 use rollout_core::machine::fleet::{End, Event, Fleet, Standing, StateKind};
@@ -15,6 +16,11 @@ fn step(wave: &str, member: &str) -> String {
 }
 
 impl Follow for Fleet {
+    /// It waits for its members, and looks at no service itself.
+    fn hinted(_: Hint) -> Option<Event> {
+        None
+    }
+
     fn title(&self) -> String {
         let plan = self.plan();
         format!(
