@@ -126,7 +126,8 @@ impl Follower {
             step: view.step.to_string(),
             state,
             note,
-            began: Some(view.since),
+            // The epoch is a moment that nobody knows.
+            began: Some(view.since).filter(|since| *since != Timestamp::EPOCH),
             ended: view.until,
             wait: None,
         }

@@ -85,19 +85,19 @@ fn state(standing: Standing) -> Option<(Timestamp, StepState)> {
         let waiting_for = waiting_for.to_owned();
         Some((since, StepState::Active { waiting_for }))
     };
-    // When it ended is in the member's own journal.
+    // When is in the member's own journal.
     let failed = |why: String| Some((Timestamp::EPOCH, StepState::Failed { why }));
     match standing {
         Standing::NotBegun => None,
         Standing::UnderWay {
             since,
             stopping: false,
-        } => active(since, "its release"),
+        } => active(since, "being released"),
         Standing::UnderWay {
             since,
             stopping: true,
-        } => active(since, "it to stop at a safe place"),
-        Standing::GoingBack { since } => active(since, "what ran before to run again"),
+        } => active(since, "stopping at a safe place"),
+        Standing::GoingBack { since } => active(since, "going back to what ran before"),
         Standing::Released { .. } | Standing::Ended(End::Released) => {
             Some((Timestamp::EPOCH, StepState::Done))
         }
