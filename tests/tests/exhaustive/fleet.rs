@@ -46,6 +46,7 @@ fn search(name: &str, ends: &[&str], proof: u8, vary: impl FnOnce(&mut FleetPoli
         tick: secs(1),
         pause: None,
         aborts: true,
+        hint: None,
         calls: 5,
         horizon: secs(6),
         // Attempts and failures only grow, and the faults bound them; the number of a saying decides nothing.

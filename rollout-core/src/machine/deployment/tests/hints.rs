@@ -95,13 +95,13 @@ fn a_storm_of_hints_is_no_storm_of_looks() {
             let more = walk.give(now, Event::Elapsed).unwrap();
             asked += more.len();
             if !more.is_empty() {
-                answer_at.get_or_insert(now.after(Duration::from_millis(500)));
+                answer_at.get_or_insert_with(|| now.after(Duration::from_millis(500)));
             }
         }
         let more = walk.give(now, Event::Hinted).unwrap();
         asked += more.len();
         if !more.is_empty() {
-            answer_at.get_or_insert(now.after(Duration::from_millis(500)));
+            answer_at.get_or_insert_with(|| now.after(Duration::from_millis(500)));
         }
         if answer_at.is_some_and(|at| at <= now) {
             answer_at = None;
