@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
-use rollout_core::driver::{DriveError, Driver, Perform, Tenure};
+use rollout_core::driver::{DriveError, Driver, LeaseError, Perform, Tenure};
 use rollout_core::hint::{Hint, Hints, hints};
 use rollout_core::journal::{Journal, JournalError};
 use rollout_core::observer::{Notice, Observer};
@@ -120,12 +120,9 @@ where
             let mut stops = Stops::new()?;
             let mut elsewhere = core::pin::pin!(self.kept.asked_to_stop(self.wall));
             let mut listening = core::pin::pin!(async {
-                match self.feed {
-                    Some(feed) => {
-                        let told = |text: &str| screen.say(self.clock.now(), text);
-                        feed.listen(self.clock.as_ref(), &hinter, told).await;
-                    }
-                    None => {}
+                if let Some(feed) = self.feed {
+                    let told = |text: &str| screen.say(self.clock.now(), text);
+                    feed.listen(self.clock.as_ref(), &hinter, told).await;
                 }
             });
             let (mut asked, mut heard, mut deaf) = (false, false, false);
@@ -153,18 +150,28 @@ where
             }
         };
         screen.redraw(self.clock.now());
+        match ending {
+            None => Ok(Ending::Left),
+            Some(ended) => self.ended(ended),
+        }
+    }
+
+    /// What the end of a drive under a lease comes to.
+    fn ended(
+        &self,
+        ended: Result<Result<M::Outcome, DriveError>, LeaseError>,
+    ) -> anyhow::Result<Ending<M::Outcome>> {
         let fenced = |fenced: Fenced| {
             let report = fenced.report(&self.kept.run).here(self.global);
             Ok(Ending::Fenced(Box::new(report)))
         };
-        match ending {
-            None => Ok(Ending::Left),
-            Some(Ok(Ok(outcome))) => Ok(Ending::Outcome(outcome)),
-            Some(Err(error)) => Fenced::lost(&error).map_or_else(|| Err(error.into()), fenced),
-            Some(Ok(Err(DriveError::Journal(error @ JournalError::Fenced { .. })))) => {
+        match ended {
+            Ok(Ok(outcome)) => Ok(Ending::Outcome(outcome)),
+            Err(error) => Fenced::lost(&error).map_or_else(|| Err(error.into()), fenced),
+            Ok(Err(DriveError::Journal(error @ JournalError::Fenced { .. }))) => {
                 fenced(Fenced::written_over(&error, self.tenure))
             }
-            Some(Ok(Err(error))) => Err(error.into()),
+            Ok(Err(error)) => Err(error.into()),
         }
     }
 }
