@@ -11,7 +11,7 @@ use rollout_core::plan::{
     TaskPlan, When,
 };
 
-use crate::config::{self, Config, Dns, Gate, Images, Service, Task, Version};
+use crate::config::{self, Config, Dns, FASTEST, Gate, Images, SLOWEST, Service, Task, Version};
 
 /// The release that is meant: the one of the command line, else the one of the configuration.
 ///
@@ -175,7 +175,11 @@ fn policy(config: &Config) -> RolloutPolicy {
         .max();
     let deployment = deployment::Policy {
         poll_every: seconds(5),
-        pace: None,
+        pace: Some(deployment::Pace {
+            fast: FASTEST,
+            slow: SLOWEST,
+            expected: None,
+        }),
         give_up: longest.unwrap_or_default().max(seconds(900)),
         stopped_tasks: 5,
         max_errors: 20,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollout_core::error::ErrorRecord;
+use rollout_core::hint::Hint;
 use rollout_core::id::StepId;
 use rollout_core::machine::rollout::{self, Rollout, StepState, StepView};
 use rollout_core::machine::unwind::{self, Unwind};
@@ -30,6 +31,8 @@ pub(crate) trait Follow: Machine + Lifecycle + Transitions {
     fn sample(event: &Self::Event) -> Option<(StepId, String, Verdict)>;
     /// The probes of a gate.
     fn probes(&self, step: &StepId) -> usize;
+    /// A hint as its event; `None` where it takes none.
+    fn hinted(hint: Hint) -> Option<Self::Event>;
 }
 
 /// Remembers what a machine does not: when it all began, what is worth saying, what was under way and is gone.
@@ -123,7 +126,8 @@ impl Follower {
             step: view.step.to_string(),
             state,
             note,
-            began: Some(view.since),
+            // The epoch is a moment that nobody knows.
+            began: Some(view.since).filter(|since| *since != Timestamp::EPOCH),
             ended: view.until,
             wait: None,
         }
@@ -262,6 +266,10 @@ fn grouped(group: &str, members: &[&StepView], facts: &BTreeMap<String, String>)
 }
 
 impl Follow for Rollout {
+    fn hinted(hint: Hint) -> Option<rollout::Event> {
+        Some(rollout::Event::Hinted(hint))
+    }
+
     fn title(&self) -> String {
         let plan = self.plan();
         format!("{}: {} → {}", plan.release, plan.from, plan.to)
@@ -405,6 +413,10 @@ pub(crate) fn planned(plan: &RolloutPlan) -> Vec<Row> {
 }
 
 impl Follow for Unwind {
+    fn hinted(hint: Hint) -> Option<unwind::Event> {
+        Some(unwind::Event::Hinted(hint))
+    }
+
     fn title(&self) -> String {
         "rollback".to_owned()
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
 use rollout_core::driver::{DriveError, Driver, Perform, Tenure};
+use rollout_core::hint::{Hint, Hints, hints};
 use rollout_core::journal::{Journal, JournalError};
 use rollout_core::observer::{Notice, Observer};
 use rollout_core::port::Clock;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::args::Global;
+use crate::cloud::Feed;
 use crate::follow::{Follow, Follower};
 use crate::past::Past;
 use crate::runner;
@@ -68,6 +70,8 @@ pub(crate) struct Session<'a, M: Follow + 'static> {
     /// Held for as long as it drives.
     pub(crate) tenure: &'a Tenure,
     pub(crate) wall: &'a Wall,
+    /// What tells of changes, if anything does.
+    pub(crate) feed: Option<&'a Feed>,
 }
 
 impl<M> Session<'_, M>
@@ -97,7 +101,8 @@ where
             clock: self.clock.as_ref(),
             observer: &screen,
         };
-        let (abort, signals) = signals::<M>();
+        let (hinter, inbox) = hints();
+        let (abort, signals) = signals::<M>(inbox);
         let ending = {
             let mut run = core::pin::pin!(self.tenure.while_held(async {
                 match work {
@@ -114,7 +119,16 @@ where
             }));
             let mut stops = Stops::new()?;
             let mut elsewhere = core::pin::pin!(self.kept.asked_to_stop(self.wall));
-            let (mut asked, mut heard) = (false, false);
+            let mut listening = core::pin::pin!(async {
+                match self.feed {
+                    Some(feed) => {
+                        let told = |text: &str| screen.say(self.clock.now(), text);
+                        feed.listen(self.clock.as_ref(), &hinter, told).await;
+                    }
+                    None => {}
+                }
+            });
+            let (mut asked, mut heard, mut deaf) = (false, false, false);
             loop {
                 tokio::select! {
                     outcome = &mut run => break Some(outcome),
@@ -133,6 +147,7 @@ where
                         screen.say(self.clock.now(), &text);
                         let _ = abort.send(M::abort());
                     }
+                    () = &mut listening, if !deaf => deaf = true,
                     () = tokio::time::sleep(FRAME) => screen.redraw(self.clock.now()),
                 }
             }
@@ -188,18 +203,34 @@ impl Stops {
 }
 
 /// Events from outside, as the driver takes them.
-struct Signals<E>(UnboundedReceiver<E>);
+struct Signals<E> {
+    asked: UnboundedReceiver<E>,
+    hints: Hints,
+    /// `None` from a machine that takes none.
+    hinted: fn(Hint) -> Option<E>,
+}
 
-fn signals<M: Follow>() -> (UnboundedSender<M::Event>, Signals<M::Event>) {
-    let (sender, receiver) = unbounded_channel();
-    (sender, Signals(receiver))
+fn signals<M: Follow>(hints: Hints) -> (UnboundedSender<M::Event>, Signals<M::Event>) {
+    let (sender, asked) = unbounded_channel();
+    let hinted = M::hinted;
+    (sender, Signals { asked, hints, hinted })
 }
 
 impl<E> Stream for Signals<E> {
     type Item = E;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<E>> {
-        self.0.poll_recv(cx)
+        match self.asked.poll_recv(cx) {
+            Poll::Pending => {}
+            ready @ Poll::Ready(_) => return ready,
+        }
+        while let Poll::Ready(Some(hint)) = Pin::new(&mut self.hints).poll_next(cx) {
+            if let Some(event) = (self.hinted)(hint) {
+                return Poll::Ready(Some(event));
+            }
+        }
+        // No hints come any more, or for now; who may ask us to stop is still there.
+        Poll::Pending
     }
 }
 

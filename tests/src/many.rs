@@ -355,8 +355,8 @@ pub fn run(many: usize, shared: bool) -> Report {
         while let Some(ended) = set.join_next().await {
             match ended.expect("no panic") {
                 Ok(Outcome::Released { .. }) => released += 1,
-                Ok(outcome) => other = other.or(Some(format!("{outcome:?}"))),
-                Err(error) => other = other.or(Some(format!("{error:?}"))),
+                Ok(outcome) => other = other.or_else(|| Some(format!("{outcome:?}"))),
+                Err(error) => other = other.or_else(|| Some(format!("{error:?}"))),
             }
             if set.len() % 64 == 0 {
                 most = most.max(usage().0);

@@ -127,7 +127,7 @@ async fn verdict(wire: InProcess, told: Rc<Cell<Option<Timestamp>>>) {
             told.set(Some(wire.now()));
             return;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
@@ -216,7 +216,7 @@ fn try_it(case: Case) -> Measured {
     })
 }
 
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 5;
 
 /// The longest notice, and the most calls, looks and calls to SQS, of all seeds; and the longest deployment.
 #[derive(Debug, Default)]

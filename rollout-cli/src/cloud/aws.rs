@@ -27,6 +27,7 @@ use crate::config::{Config, Environment, Verify};
 pub(crate) struct Aws {
     ports: Ports,
     clock: Arc<dyn Clock>,
+    target: SdkConfig,
 }
 
 impl Aws {
@@ -41,6 +42,7 @@ impl Aws {
                 &Outside::network(credentials_end(config.target())?)?,
             )?,
             clock: Arc::new(TokioClock::new()),
+            target,
         })
     }
 
@@ -50,6 +52,10 @@ impl Aws {
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
+    }
+
+    pub(super) const fn target(&self) -> &SdkConfig {
+        &self.target
     }
 }
 

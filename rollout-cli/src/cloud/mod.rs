@@ -2,6 +2,7 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+mod feed;
 mod sim;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use rollout_core::port::{Clock, Ports};
 use rollout_core::time::Timestamp;
 use rollout_core::{Effect, Machine};
 
+pub(crate) use self::feed::Feed;
 use crate::args::{self, Global};
 use crate::config::Config;
 use crate::state::Dir;
@@ -66,6 +68,21 @@ impl Cloud {
             Self::Sim(sim) => sim.clock(),
             #[cfg(feature = "aws")]
             Self::Aws(aws) => aws.clock(),
+        }
+    }
+
+    /// The queue that tells of changes in the target, if the configuration names one.
+    pub(crate) fn feed(&self, config: &Config) -> Option<Feed> {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::Sim(sim) => Feed::new(sim.target(), config),
+            #[cfg(not(feature = "aws"))]
+            Self::Sim(_) => {
+                let _ = &config.target().events;
+                None
+            }
+            #[cfg(feature = "aws")]
+            Self::Aws(aws) => Feed::new(aws.target(), config),
         }
     }
 

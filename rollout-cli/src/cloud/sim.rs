@@ -34,7 +34,17 @@ pub(crate) struct Sim {
     cloud: SimCloud,
     ports: Ports,
     clock: Arc<dyn Clock>,
+    #[cfg(feature = "aws")]
+    target: aws_config::SdkConfig,
     made_from: String,
+}
+
+/// What leads into it.
+struct Bound {
+    ports: Ports,
+    clock: Arc<dyn Clock>,
+    #[cfg(feature = "aws")]
+    target: aws_config::SdkConfig,
 }
 
 /// What is kept between commands.
@@ -75,11 +85,13 @@ impl Sim {
         let cloud = SimCloud::new(world);
         let watched = !global.json && std::io::stdout().is_terminal() && !paint::dumb();
         let speed = args.speed.unwrap_or(if watched { WATCHED } else { 0 });
-        let (ports, clock) = bind(&cloud, config, speed)?;
+        let bound = bind(&cloud, config, speed)?;
         Ok(Self {
             cloud,
-            ports,
-            clock,
+            ports: bound.ports,
+            clock: bound.clock,
+            #[cfg(feature = "aws")]
+            target: bound.target,
             made_from,
         })
     }
@@ -90,6 +102,11 @@ impl Sim {
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
+    }
+
+    #[cfg(feature = "aws")]
+    pub(super) const fn target(&self) -> &aws_config::SdkConfig {
+        &self.target
     }
 
     /// Keeps the world for the next command.

@@ -62,6 +62,7 @@ impl Site<'_> {
         let performer = PortPerformer::new(cloud.ports(), clock, run, StepId::new(step)?, CALL)
             .under(self.tenure.generation());
         let keeping = Keeping::new(performer, cloud, &here);
+        let feed = cloud.feed(self.config);
         let session = Session {
             global: self.global,
             kept,
@@ -70,6 +71,7 @@ impl Site<'_> {
             clock: &cloud.clock(),
             tenure: self.tenure,
             wall: self.wall,
+            feed: feed.as_ref(),
         };
         let ending = session.drive(work).await;
         cloud.keep(&here)?;

@@ -29,6 +29,8 @@ pub(crate) struct Environment {
     pub(crate) profile: Option<String>,
     /// Address ranges that probes may connect to although they are loopback, link-local or private.
     pub(crate) allow_addresses: Vec<IpNet>,
+    /// The URL of the queue that EventBridge tells of ECS' events.
+    pub(crate) events: Option<String>,
 }
 
 pub(super) fn read(reader: &Reader<'_>, name: EnvironmentName) -> Option<Environment> {
@@ -50,6 +52,7 @@ pub(super) fn read(reader: &Reader<'_>, name: EnvironmentName) -> Option<Environ
         .value("profile")
         .and_then(|v| filled(&v, "a profile of the AWS configuration files"));
     let allow_addresses = reader.value("allow_addresses").map(|v| addresses(&v));
+    let events = reader.value("events").and_then(|v| queue(&v));
     reader.finish();
     let (account, region) = (account?, region?);
     Some(Environment {
@@ -61,6 +64,7 @@ pub(super) fn read(reader: &Reader<'_>, name: EnvironmentName) -> Option<Environ
         caller,
         profile,
         allow_addresses: allow_addresses.unwrap_or_default(),
+        events,
     })
 }
 
@@ -101,6 +105,34 @@ fn region(value: &Value<'_>) -> Option<String> {
         value.wrong(
             format!("`region`: `{text}` is not a region"),
             "write its code, such as \"eu-central-1\"",
+        );
+    }
+    right.then_some(text)
+}
+
+/// A queue's URL ends with the account and the queue's name (Amazon SQS API, "GetQueueUrl"); the host may be an emulator's.
+fn queue(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?.value;
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let parts: Vec<&str> = rest.unwrap_or_default().split('/').collect();
+    let right = match parts.as_slice() {
+        [host, account, name] => {
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            !host.is_empty()
+                && account.len() == 12
+                && account.bytes().all(|b| b.is_ascii_digit())
+                && (1..=80).contains(&name.len())
+                && name.chars().all(fits)
+        }
+        _ => false,
+    };
+    if !right {
+        value.wrong(
+            format!("`events`: `{text}` is not the URL of a standard queue"),
+            "write it as `aws sqs get-queue-url` prints it, such as \
+             \"https://sqs.eu-central-1.amazonaws.com/111122223333/shop-production\"",
         );
     }
     right.then_some(text)

@@ -148,6 +148,11 @@ pub(super) fn known(
     found.cloned()
 }
 
+/// Between two looks when the end is near, unless it is said otherwise.
+pub(crate) const FASTEST: Duration = Duration::from_secs(1);
+/// Between two looks while nothing can change, unless it is said otherwise.
+pub(crate) const SLOWEST: Duration = Duration::from_secs(30);
+
 fn deployment_policy(reader: &Reader<'_>) -> deployment::Policy {
     let table = reader
         .value("deployment")
@@ -157,10 +162,19 @@ fn deployment_policy(reader: &Reader<'_>) -> deployment::Policy {
         table.as_ref().map_or(default, |t| t.duration(key, default))
     };
     let number = |key, default| table.as_ref().map_or(default, |t| t.number(key, default));
+    let (poll, deadline) = (duration("poll", 5), duration("deadline", 15 * 60));
+    // What is not said follows from what is.
+    let (fast, slow) = (poll.min(FASTEST), deadline.min(SLOWEST).max(poll));
+    let or = |key, default| table.as_ref().map_or(default, |t| t.duration(key, default));
+    let expected = or("expect", Duration::ZERO);
     let policy = deployment::Policy {
-        poll_every: duration("poll", 5),
-        pace: None,
-        give_up: duration("deadline", 15 * 60),
+        poll_every: poll,
+        pace: Some(deployment::Pace {
+            fast: or("fastest", fast),
+            slow: or("slowest", slow),
+            expected: (!expected.is_zero()).then_some(expected),
+        }),
+        give_up: deadline,
         stopped_tasks: number("stopped_tasks", 2),
         max_errors: number("errors", 10),
         answer: duration("answer", 60),

@@ -1,5 +1,6 @@
 //! What there is to see of a fleet: a row for each member.
 
+use rollout_core::hint::Hint;
 use rollout_core::id::StepId;
 use rollout_core::machine::Transitions as _;
 use rollout_core::machine::fleet::{End, Event, Fleet, Standing, StateKind};
@@ -15,6 +16,11 @@ fn step(wave: &str, member: &str) -> String {
 }
 
 impl Follow for Fleet {
+    /// It waits for its members, and looks at no service itself.
+    fn hinted(_: Hint) -> Option<Event> {
+        None
+    }
+
     fn title(&self) -> String {
         let plan = self.plan();
         format!(
@@ -79,19 +85,19 @@ fn state(standing: Standing) -> Option<(Timestamp, StepState)> {
         let waiting_for = waiting_for.to_owned();
         Some((since, StepState::Active { waiting_for }))
     };
-    // When it ended is in the member's own journal.
+    // When is in the member's own journal.
     let failed = |why: String| Some((Timestamp::EPOCH, StepState::Failed { why }));
     match standing {
         Standing::NotBegun => None,
         Standing::UnderWay {
             since,
             stopping: false,
-        } => active(since, "its release"),
+        } => active(since, "being released"),
         Standing::UnderWay {
             since,
             stopping: true,
-        } => active(since, "it to stop at a safe place"),
-        Standing::GoingBack { since } => active(since, "what ran before to run again"),
+        } => active(since, "stopping at a safe place"),
+        Standing::GoingBack { since } => active(since, "going back to what ran before"),
         Standing::Released { .. } | Standing::Ended(End::Released) => {
             Some((Timestamp::EPOCH, StepState::Done))
         }

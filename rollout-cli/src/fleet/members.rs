@@ -159,6 +159,9 @@ impl Processes {
     fn simulated(&self, member: &MemberName) -> Vec<String> {
         let sim = &self.global.sim;
         let mut given = vec!["--sim-seed".to_owned(), sim.seed.to_string()];
+        if let Some(speed) = sim.speed {
+            given.extend(["--sim-speed".to_owned(), speed.to_string()]);
+        }
         if sim.reset {
             given.push("--sim-reset".to_owned());
         }

@@ -106,6 +106,38 @@ fn a_fleet_whose_process_was_killed_goes_on() {
 }
 
 #[test]
+fn whoever_asks_for_a_stop_gets_everything_back() {
+    let rollout = Rollout::new();
+    fleet(&rollout, "release = \"2.4.0\"");
+    let mut child = rollout
+        .command(&["fleet", "run", "--run", "f-1", "--json", "--sim-speed", "200"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe"))
+        .lines()
+        .map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("rest/b") && line.contains("working")));
+    let (code, text) = rollout.text(&["fleet", "status", "f-1"]);
+    assert!(code == Some(0) && text.contains("under way"), "{text}");
+    let (code, text) = rollout.text(&["fleet", "abort", "f-1"]);
+    assert_eq!(code, Some(0), "{text}");
+    let last = lines.last().expect("an outcome");
+    assert_eq!(child.wait().expect("it is over").code(), Some(13), "{last}");
+    let outcome: Value = serde_json::from_str(&last).expect("JSON");
+    assert_eq!(outcome["outcome"], "Aborted", "{outcome}");
+    assert_eq!(
+        outcome["details"]["aborted"]["left_at"], "last_known_good",
+        "{outcome}"
+    );
+    assert_eq!(
+        end(&outcome, "a")["ended"]["aborted"]["left_at"],
+        "last_known_good",
+        "{outcome}"
+    );
+}
+
+#[test]
 fn a_file_that_makes_no_fleet_is_refused_by_name() {
     let rollout = Rollout::new();
     let refused = |text: &str| {

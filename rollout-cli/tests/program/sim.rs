@@ -207,7 +207,7 @@ fn what_needs_no_cloud_works_without_a_configuration() {
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         stdout(&output)
     };
-    assert_eq!(run(&["graph"]).matches("stateDiagram-v2").count(), 8);
+    assert_eq!(run(&["graph"]).matches("stateDiagram-v2").count(), 9);
     assert!(run(&["graph", "gate", "--table"]).contains("ignored"));
     assert!(run(&["completions", "bash"]).contains("rollout"));
     assert_eq!(run(&["exit-codes"]).lines().count(), 9);

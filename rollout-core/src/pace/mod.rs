@@ -150,7 +150,7 @@ impl Pace {
             ticket,
             open: true,
         };
-        let mut timer: Option<(Timestamp, Pin<Box<dyn Future<Output = ()> + Send + '_>>)> = None;
+        let mut timer: Option<(Timestamp, Timer<'_>)> = None;
         let free = poll_fn(|cx| {
             loop {
                 let now = self.clock.now();
@@ -230,6 +230,9 @@ impl fmt::Debug for Pace {
         f.debug_struct("Pace").finish_non_exhaustive()
     }
 }
+
+/// A sleep that is under way.
+type Timer<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// An ask that is given up when it is dropped.
 struct Ask<'a> {

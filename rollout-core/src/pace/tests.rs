@@ -206,7 +206,10 @@ proptest! {
 
 /// Time that moves to the next sleeper when nobody has anything else to do.
 #[derive(Clone)]
-struct Virtual(Arc<(AtomicU64, Mutex<BTreeMap<u64, Vec<Waker>>>)>);
+struct Virtual(Arc<(AtomicU64, Mutex<Sleepers>)>);
+
+/// Who sleeps until when, in milliseconds.
+type Sleepers = BTreeMap<u64, Vec<Waker>>;
 
 impl Virtual {
     fn new() -> Self {

@@ -80,6 +80,7 @@ pub(super) fn plan(number: usize, patience: Duration) -> Draft {
     let app = "app".parse().expect("a name");
     let deployment = deployment::Policy {
         poll_every: secs(5),
+        pace: None,
         give_up: patience,
         stopped_tasks: 2,
         max_errors: 5,

@@ -38,14 +38,15 @@ fn machine(vary: impl FnOnce(&mut FleetPolicy)) -> Fleet {
     Fleet::new(FleetPlan::check(draft).expect("valid"))
 }
 
-fn search(name: &str, ends: &[&str], vary: impl FnOnce(&mut FleetPolicy)) {
+fn search(name: &str, ends: &[&str], proof: u8, vary: impl FnOnce(&mut FleetPolicy)) {
     let machine = machine(vary);
-    let world = FleetWorld::new(&machine, faults(1, 2));
+    let world = FleetWorld::new(&machine, faults(1, proof));
     let model = Single {
         begin: vec![(machine, world)],
         tick: secs(1),
         pause: None,
         aborts: true,
+        hint: None,
         calls: 5,
         horizon: secs(6),
         // Attempts and failures only grow, and the faults bound them; the number of a saying decides nothing.
@@ -66,7 +67,7 @@ fn fleet_together() {
         "stuck",
         "superseded",
     ];
-    search("fleet, together", &ends, |_| {});
+    search("fleet, together", &ends, 1, |_| {});
 }
 
 /// The second wave rolls, one member at a time, and what is under way finishes.
@@ -80,7 +81,7 @@ fn fleet_rolling() {
         "stuck",
         "superseded",
     ];
-    search("fleet, rolling", &ends, |policy| {
+    search("fleet, rolling", &ends, 2, |policy| {
         policy.bounds.unbaked = Some(Share::Members(1));
         policy.under_way = UnderWay::Finish;
         policy.back_at_once = 2;
@@ -99,7 +100,7 @@ fn fleet_each() {
         "stuck",
         "superseded",
     ];
-    search("fleet, each on its own", &ends, |policy| {
+    search("fleet, each on its own", &ends, 2, |policy| {
         policy.back = WayBack::Member
     });
 }

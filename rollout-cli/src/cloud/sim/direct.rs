@@ -4,21 +4,22 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rollout_core::port::{Clock, Ports};
+use rollout_core::port::Clock;
 use rollout_core::time::Timestamp;
 use rollout_sim::SimCloud;
 
+use super::Bound;
 use crate::config::Config;
 
 /// The ports and the clock of a run. `speed` is in simulated seconds a second; 0 does not wait at all.
-pub(super) fn bind(cloud: &SimCloud, config: &Config, speed: u32) -> anyhow::Result<(Ports, Arc<dyn Clock>)> {
+pub(super) fn bind(cloud: &SimCloud, config: &Config, speed: u32) -> anyhow::Result<Bound> {
     let ports = cloud.ports(config.promotion.from.as_str(), config.promotion.to.as_str())?;
     let world = cloud.clock();
     let clock: Arc<dyn Clock> = match speed {
         0 => world,
         speed => Arc::new(Paced { world, speed }),
     };
-    Ok((ports, clock))
+    Ok(Bound { ports, clock })
 }
 
 /// Lets the world's time pass at a pace that people can follow.

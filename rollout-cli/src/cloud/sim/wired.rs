@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use rollout_aws::connector::ConnectorHttp;
 use rollout_aws::resolve::FixedResolver;
-use rollout_core::port::{Clock, Ports};
 use rollout_sim::SimCloud;
 use rollout_sim::endpoint::{Endpoint, InProcess};
 
 use super::super::aws::{self, Outside};
+use super::Bound;
 use crate::config::Config;
 
 /// What every host of the simulated cloud has for an address; the connector goes by the name. From the block that is
@@ -18,7 +18,7 @@ use crate::config::Config;
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
 /// The ports and the clock of a run. `speed` is in simulated seconds a second; 0 does not wait at all.
-pub(super) fn bind(cloud: &SimCloud, config: &Config, speed: u32) -> anyhow::Result<(Ports, Arc<dyn Clock>)> {
+pub(super) fn bind(cloud: &SimCloud, config: &Config, speed: u32) -> anyhow::Result<Bound> {
     let endpoint = Endpoint::new(cloud.clone());
     let wire = match speed {
         0 => {
@@ -49,11 +49,11 @@ pub(super) fn bind(cloud: &SimCloud, config: &Config, speed: u32) -> anyhow::Res
         credentials_end: None,
     };
     let (source, target) = (&config.promotion.from, &config.promotion.to);
-    let ports = aws::ports(
-        config,
-        &wire.config(source.as_str())?,
-        &wire.config(target.as_str())?,
-        &outside,
-    )?;
-    Ok((ports, clock))
+    let sdk = wire.config(target.as_str())?;
+    let ports = aws::ports(config, &wire.config(source.as_str())?, &sdk, &outside)?;
+    Ok(Bound {
+        ports,
+        clock,
+        target: sdk,
+    })
 }

@@ -93,7 +93,12 @@ pub(super) fn build(config: &Config, release: &str, seed: u64) -> anyhow::Result
             balancers(config, environment(config, e, target, release))
         });
     world = zones(config, world);
-    Ok(world.build()?)
+    let mut world = world.build()?;
+    // EventBridge's rule and its queue are part of the environment, as the cluster is.
+    if let Some(name) = target.events.as_deref().and_then(|url| url.rsplit('/').next()) {
+        world.feed(target.name.as_str(), name)?;
+    }
+    Ok(world)
 }
 
 fn digests(config: &Config) -> impl Iterator<Item = (&rollout_core::id::ContainerName, &Version)> {

@@ -92,6 +92,8 @@ impl Site<'_> {
             clock: &clock,
             tenure: self.tenure,
             wall: self.wall,
+            // A fleet waits for its members, and polls nothing.
+            feed: None,
         };
         let report = match session.drive(work).await? {
             Ending::Outcome(outcome) => outcome::of_fleet(&outcome, run),

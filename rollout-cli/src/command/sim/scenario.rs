@@ -84,6 +84,9 @@ struct Environment {
     secrets: Vec<Secret>,
     #[serde(default)]
     web_acls: Vec<WebAcl>,
+    /// Queues that are told of what happens in its ECS.
+    #[serde(default)]
+    event_queues: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -289,6 +292,11 @@ impl Scenario {
             builder = builder.zone(&zone.id, &zone.name, |z| zone.describe(z));
         }
         let mut world = builder.build()?;
+        for environment in &self.environments {
+            for queue in &environment.event_queues {
+                world.feed(&environment.name, queue)?;
+            }
+        }
         for planned in &self.incidents {
             planned.plan(&mut world)?;
         }

@@ -371,6 +371,24 @@ fn a_gate_must_pass_before_the_next_wave_begins() {
 }
 
 #[test]
+fn a_gate_that_takes_longer_than_the_bake_holds_the_next_wave_back() {
+    let mut draft = two_waves();
+    draft.waves[0].gate = Some(gate());
+    draft.waves[0].bake = Duration::ZERO;
+    let (mut rig, _) = Rig::begun(draft);
+    assert_eq!(rig.released("a"), [], "no bake time, but a gate");
+    rig.elapse();
+    let event = sampled(&rig, "canary", Verdict::Pass);
+    assert_eq!(rig.give(event), [], "one pass of two");
+    assert_eq!(rig.state(), StateKind::Baking);
+    assert_eq!(
+        rig.walk.machine.counts().baked,
+        0,
+        "it is baked as one, by its gate"
+    );
+}
+
+#[test]
 fn a_gate_that_fails_takes_the_fleet_back() {
     let mut draft = two_waves();
     draft.waves[0].gate = Some(gate());
@@ -457,6 +475,14 @@ fn an_abort_stops_what_finishes_too() {
     rig.ended("b", refused());
     assert_eq!(stopped(&rig.give(Event::Abort)), ["c"]);
     assert_eq!(rig.give(Event::Abort), [], "once is enough");
+}
+
+#[test]
+fn an_abort_stops_what_would_finish_after_a_failure() {
+    let mut draft = two_waves();
+    draft.policy.under_way = UnderWay::Finish;
+    let (mut rig, _) = Rig::begun(draft);
+    assert_eq!(stopped(&rig.give(Event::Abort)), ["a"]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ cluster = "main"
 launch = "ec2"
 capacity = 20
 repositories = ["shop/new"]
+event_queues = ["shop-production"]
 
 [[environments.images]]
 repository = "shop/api"

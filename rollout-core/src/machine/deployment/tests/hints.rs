@@ -94,11 +94,15 @@ fn a_storm_of_hints_is_no_storm_of_looks() {
         if walk.machine.deadline().is_some_and(|deadline| deadline.at <= now) {
             let more = walk.give(now, Event::Elapsed).unwrap();
             asked += more.len();
-            answer_at = answer_at.or((!more.is_empty()).then(|| now.after(Duration::from_millis(500))));
+            if !more.is_empty() {
+                answer_at.get_or_insert_with(|| now.after(Duration::from_millis(500)));
+            }
         }
         let more = walk.give(now, Event::Hinted).unwrap();
         asked += more.len();
-        answer_at = answer_at.or((!more.is_empty()).then(|| now.after(Duration::from_millis(500))));
+        if !more.is_empty() {
+            answer_at.get_or_insert_with(|| now.after(Duration::from_millis(500)));
+        }
         if answer_at.is_some_and(|at| at <= now) {
             answer_at = None;
             walk.give(now, observed(&halfway(now))).unwrap();
@@ -273,10 +277,8 @@ proptest! {
             if walk.machine.outcome().is_some() {
                 break;
             }
-            if !effects.is_empty() {
-                if let Some(before) = answered {
-                    prop_assert!(now.since(before) >= gap, "too close");
-                }
+            if let (false, Some(before)) = (effects.is_empty(), answered) {
+                prop_assert!(now.since(before) >= gap, "too close");
             }
             let mut seen = halfway(now);
             match what {
