@@ -11,7 +11,7 @@ use rollout_core::plan::{
     TaskPlan, When,
 };
 
-use crate::config::{self, Config, Dns, FASTEST, Gate, Images, SLOWEST, Service, Task, Version};
+use crate::config::{self, Config, Dns, FASTEST, Gate, Images, Service, Task, Version};
 
 /// The release that is meant: the one of the command line, else the one of the configuration.
 ///
@@ -177,7 +177,7 @@ fn policy(config: &Config) -> RolloutPolicy {
         poll_every: seconds(5),
         pace: Some(deployment::Pace {
             fast: FASTEST,
-            slow: SLOWEST,
+            slow: seconds(5),
             expected: None,
         }),
         give_up: longest.unwrap_or_default().max(seconds(900)),

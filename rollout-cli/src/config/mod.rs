@@ -35,7 +35,7 @@ pub(crate) use environment::Environment;
 pub(crate) use gate::Gate;
 pub(crate) use image::{Image, Images, Version};
 pub(crate) use reader::At;
-pub(crate) use service::{FASTEST, SLOWEST, Service};
+pub(crate) use service::{FASTEST, Service};
 pub(crate) use task::{Task, When};
 
 use diagnostic::{Diagnostic, Invalid, Source};

@@ -150,8 +150,6 @@ pub(super) fn known(
 
 /// Between two looks when the end is near, unless it is said otherwise.
 pub(crate) const FASTEST: Duration = Duration::from_secs(1);
-/// Between two looks while nothing can change, unless it is said otherwise.
-pub(crate) const SLOWEST: Duration = Duration::from_secs(30);
 
 fn deployment_policy(reader: &Reader<'_>) -> deployment::Policy {
     let table = reader
@@ -164,14 +162,14 @@ fn deployment_policy(reader: &Reader<'_>) -> deployment::Policy {
     let number = |key, default| table.as_ref().map_or(default, |t| t.number(key, default));
     let (poll, deadline) = (duration("poll", 5), duration("deadline", 15 * 60));
     // What is not said follows from what is.
-    let (fast, slow) = (poll.min(FASTEST), deadline.min(SLOWEST).max(poll));
+    let fast = poll.min(FASTEST);
     let or = |key, default| table.as_ref().map_or(default, |t| t.duration(key, default));
     let expected = or("expect", Duration::ZERO);
     let policy = deployment::Policy {
         poll_every: poll,
-        pace: Some(deployment::Pace {
+        pace: (poll <= deadline).then_some(deployment::Pace {
             fast: or("fastest", fast),
-            slow: or("slowest", slow),
+            slow: or("slowest", poll),
             expected: (!expected.is_zero()).then_some(expected),
         }),
         give_up: deadline,
