@@ -26,8 +26,9 @@ use super::{Deployment, Policy};
 use crate::service::{RecordStatus, ServiceObservation, Stage};
 use crate::time::{Timestamp, Wait, maybe_millis, millis};
 
-/// The shortest time between two looks that hints ask for, where there is no [`Pace`].
-const GAP: Duration = Duration::from_secs(1);
+/// The shortest time between two looks that hints ask for. What is told while a look is under way is looked at after it and this, and
+/// is still to be noticed within a second.
+const GAP: Duration = Duration::from_millis(250);
 /// The part of the expected time, before and after its end, in which the end is near.
 const NEAR: u32 = 16;
 
@@ -62,8 +63,8 @@ impl Policy {
     /// The shortest time between two looks, whatever is hinted.
     #[must_use]
     pub fn gap(&self) -> Duration {
-        self.pace
-            .map_or_else(|| self.poll_every.min(GAP), |pace| pace.fast)
+        let usual = self.pace.map_or(self.poll_every, |pace| pace.fast);
+        usual.min(GAP)
     }
 
     /// What is wrong with the times between looks, in words.

@@ -120,7 +120,17 @@ fn a_secret_is_not_sealed_and_not_repeated() {
     draft.services[0].template = json!({
         "containerDefinitions": [{ "name": "app", "environment": [{ "name": "DB_PASSWORD", "value": "hunter2" }] }]
     });
-    document.plan = RolloutPlan::check(draft).expect("valid");
+    let refused = RolloutPlan::check(draft.clone()).expect_err("it would stand in the journal");
+    assert_eq!(refused.0.len(), 1, "{refused}");
+    assert!(
+        refused.0[0]
+            .starts_with("backend: task definition.containerDefinitions[app].environment[DB_PASSWORD]"),
+        "{refused}"
+    );
+    assert!(!refused.to_string().contains("hunter2"));
+    // An older version's journal may hold it, and still replays.
+    let stored = serde_json::to_value(draft).expect("plain data");
+    document.plan = serde_json::from_value(stored).expect("it was a plan once");
     let error = document.seal().expect_err("it holds a secret").to_string();
     assert!(
         error.starts_with(
