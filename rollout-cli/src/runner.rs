@@ -53,10 +53,15 @@ pub(crate) fn resumption() -> Resumption {
 /// A text that no other process has, and this one only once.
 pub(crate) fn session() -> String {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
-    // The keys of a new hasher are random: two containers may have the same name, process number and moment.
-    let chance = RandomState::new().build_hasher().finish();
+    // Two containers may have the same name, process number and moment.
+    let chance = chance();
     let number = DRAWN.fetch_add(1, Ordering::Relaxed);
     format!("{}/{}/{chance:016x}/{number}", host(), std::process::id())
+}
+
+/// A number that is another one for every process: the keys of a new hasher are random.
+pub(crate) fn chance() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn described(variable: &dyn Fn(&str) -> Option<String>, host: String) -> Owner {

@@ -10,6 +10,7 @@ use rollout_aws::ecr::{EcrPromotion, HttpLayers, LayerSource, Registry};
 use rollout_aws::ecs::{EcsEnvironment, EcsRollback};
 use rollout_aws::elbv2::{LoadBalancers, TargetHealthGate};
 use rollout_aws::gates::Gates;
+use rollout_aws::observer::SharedObserver;
 use rollout_aws::probe::{AddressPolicy, Fetch, HttpFetch, HttpGate};
 use rollout_aws::resolve::{Resolve, SystemResolver};
 use rollout_aws::route53::{Authority, Route53Cutover};
@@ -22,6 +23,7 @@ use rollout_core::time::Timestamp;
 use crate::args::Global;
 use crate::config::window::moment;
 use crate::config::{Config, Environment, Verify};
+use crate::runner;
 
 /// AWS, as the configuration's two environments.
 pub(crate) struct Aws {
@@ -34,14 +36,11 @@ impl Aws {
     pub(super) async fn open(global: &Global, config: &Config) -> anyhow::Result<Self> {
         let source = sdk(global, config.source()).await;
         let target = sdk(global, config.target()).await;
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+        let outside = Outside::network(&clock, credentials_end(config.target())?)?;
         Ok(Self {
-            ports: ports(
-                config,
-                &source,
-                &target,
-                &Outside::network(credentials_end(config.target())?)?,
-            )?,
-            clock: Arc::new(TokioClock::new()),
+            ports: ports(config, &source, &target, &outside),
+            clock,
             target,
         })
     }
@@ -75,11 +74,15 @@ pub(super) struct Outside {
     pub(super) now: Now,
     /// When the target's credentials end, where that is known and nothing renews them.
     pub(super) credentials_end: Option<Timestamp>,
+    /// By which calls are paced.
+    pub(super) clock: Arc<dyn Clock>,
+    /// What is random in that comes from here.
+    pub(super) seed: u64,
 }
 
 impl Outside {
     /// The network.
-    fn network(credentials_end: Option<Timestamp>) -> anyhow::Result<Self> {
+    fn network(clock: &Arc<dyn Clock>, credentials_end: Option<Timestamp>) -> anyhow::Result<Self> {
         Ok(Self {
             fetch: Arc::new(HttpFetch),
             resolver: Arc::new(SystemResolver),
@@ -88,36 +91,67 @@ impl Outside {
             name_servers: true,
             now: rollout_aws::time::system(),
             credentials_end,
+            clock: Arc::clone(clock),
+            seed: runner::chance(),
         })
     }
 }
 
+/// One environment's side: how it is reached, and who paces and gathers the calls to it.
+struct Side<'a> {
+    sdk: &'a SdkConfig,
+    environment: &'a Environment,
+    shared: Arc<SharedObserver>,
+}
+
 /// Every adapter, wired for one pair of environments.
-pub(super) fn ports(
-    config: &Config,
-    source: &SdkConfig,
-    target: &SdkConfig,
-    outside: &Outside,
-) -> anyhow::Result<Ports> {
-    let guard = Arc::new(guard(target, config.target()).ending(outside.credentials_end));
-    let environment = Arc::new(ecs(target, config.target(), &guard, outside));
+pub(super) fn ports(config: &Config, source: &SdkConfig, target: &SdkConfig, outside: &Outside) -> Ports {
+    let observer = || Arc::new(SharedObserver::new(Arc::clone(&outside.clock), outside.seed));
+    let side = |sdk, environment, shared| Side {
+        sdk,
+        environment,
+        shared,
+    };
+    let target = side(target, config.target(), observer());
+    // Quotas are an account's in a region, and who asks is whoever the profile says.
+    let place = |environment: &Environment| {
+        let Environment {
+            account,
+            region,
+            profile,
+            ..
+        } = environment;
+        (account.clone(), region.clone(), profile.clone())
+    };
+    let shared = if place(config.source()) == place(config.target()) {
+        Arc::clone(&target.shared)
+    } else {
+        observer()
+    };
+    let source = side(source, config.source(), shared);
+    let guard = Arc::new(guard(&target).ending(outside.credentials_end));
+    let environment = Arc::new(ecs(&target, &guard, outside));
     let rollback = EcsRollback::new(Arc::clone(&environment))
-        .images(Registry::from_config(target))
-        .secrets(Secrets::from_config(target));
-    let source_guard = Arc::new(self::guard(source, config.source()));
-    Ok(Ports {
-        source: Arc::new(ecs(source, config.source(), &source_guard, outside)),
+        .images(registry(&target))
+        .secrets(Secrets::from_config(target.sdk).shared(&target.shared));
+    let source_guard = Arc::new(self::guard(&source));
+    Ports {
+        source: Arc::new(ecs(&source, &source_guard, outside)),
         images: Arc::new(EcrPromotion::new(
-            Registry::from_config(source),
-            Registry::from_config(target),
+            registry(&source),
+            registry(&target),
             Arc::clone(&guard),
             Arc::clone(&outside.layers),
         )),
-        gates: Arc::new(gates(target, config.target(), outside)),
-        dns: Arc::new(dns(target, config, guard, outside)),
+        gates: Arc::new(gates(&target, outside)),
+        dns: Arc::new(dns(&target, config, guard, outside)),
         rollback: Arc::new(rollback),
         target: environment,
-    })
+    }
+}
+
+fn registry(side: &Side<'_>) -> Registry {
+    Registry::from_config(side.sdk).shared(&side.shared)
 }
 
 /// The SDK's own places for credentials, endpoints and the rest; what the configuration says goes first.
@@ -160,27 +194,30 @@ fn credentials_end(environment: &Environment) -> anyhow::Result<Option<Timestamp
 
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 
-fn guard(sdk: &SdkConfig, environment: &Environment) -> IdentityGuard {
+fn guard(side: &Side<'_>) -> IdentityGuard {
+    let environment = side.environment;
     let expected = Expected {
         account: environment.account.clone(),
         region: environment.region.clone(),
         caller: environment.caller.clone(),
     };
-    IdentityGuard::from_config(sdk, expected)
+    IdentityGuard::from_config(side.sdk, expected).shared(&side.shared)
 }
 
-fn ecs(
-    sdk: &SdkConfig,
-    environment: &Environment,
-    guard: &Arc<IdentityGuard>,
-    outside: &Outside,
-) -> EcsEnvironment {
-    EcsEnvironment::from_config(sdk, &environment.cluster, Arc::clone(guard))
+fn ecs(side: &Side<'_>, guard: &Arc<IdentityGuard>, outside: &Outside) -> EcsEnvironment {
+    let environment = side.environment;
+    EcsEnvironment::from_config(side.sdk, &environment.cluster, Arc::clone(guard))
         .registry(&environment.registry)
         .clock(Arc::clone(&outside.now))
+        .shared(&side.shared)
 }
 
-fn gates(sdk: &SdkConfig, environment: &Environment, outside: &Outside) -> Gates {
+fn gates(side: &Side<'_>, outside: &Outside) -> Gates {
+    let Side {
+        sdk,
+        environment,
+        shared,
+    } = side;
     let policy = AddressPolicy::new(environment.allow_addresses.iter().copied());
     let now = || Arc::clone(&outside.now);
     let http = HttpGate::new(policy)
@@ -188,15 +225,20 @@ fn gates(sdk: &SdkConfig, environment: &Environment, outside: &Outside) -> Gates
         .with_resolver(Arc::clone(&outside.resolver))
         .with_now(now());
     Gates::builder()
-        .with_target_health(Arc::new(TargetHealthGate::from_config(sdk).with_now(now())))
+        .with_target_health(Arc::new(
+            TargetHealthGate::from_config(sdk).with_now(now()).shared(shared),
+        ))
         .with_http(Arc::new(http))
-        .with_alarms(Arc::new(AlarmGate::from_config(sdk).with_now(now())))
+        .with_alarms(Arc::new(
+            AlarmGate::from_config(sdk).with_now(now()).shared(shared),
+        ))
         .build()
 }
 
-fn dns(sdk: &SdkConfig, config: &Config, guard: Arc<IdentityGuard>, outside: &Outside) -> Route53Cutover {
+fn dns(side: &Side<'_>, config: &Config, guard: Arc<IdentityGuard>, outside: &Outside) -> Route53Cutover {
+    let Side { sdk, shared, .. } = side;
     let now = || Arc::clone(&outside.now);
-    let balancers = Arc::new(LoadBalancers::from_config(sdk).with_now(now()));
+    let balancers = Arc::new(LoadBalancers::from_config(sdk).with_now(now()).shared(shared));
     // The configuration has checked that all records are verified in one way.
     let authority = match config.dns.first().map(|dns| dns.verify).unwrap_or_default() {
         Verify::NameServers if outside.name_servers => Authority::NameServers,
@@ -212,6 +254,9 @@ fn dns(sdk: &SdkConfig, config: &Config, guard: Arc<IdentityGuard>, outside: &Ou
         .with_guard(guard)
         .with_target_health(Arc::clone(&balancers) as Arc<_>)
         .with_request_count(Arc::new(
-            LoadBalancerRequests::from_config(sdk, balancers).with_now(now()),
+            LoadBalancerRequests::from_config(sdk, balancers)
+                .with_now(now())
+                .shared(shared),
         ))
+        .shared(shared)
 }

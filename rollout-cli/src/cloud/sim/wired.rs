@@ -47,10 +47,13 @@ pub(super) fn bind(cloud: &SimCloud, config: &Config, speed: u32) -> anyhow::Res
         name_servers: false,
         now: Arc::new(move || now.now()),
         credentials_end: None,
+        clock: Arc::clone(&clock),
+        // The same simulation is the same run.
+        seed: 1,
     };
     let (source, target) = (&config.promotion.from, &config.promotion.to);
     let sdk = wire.config(target.as_str())?;
-    let ports = aws::ports(config, &wire.config(source.as_str())?, &sdk, &outside)?;
+    let ports = aws::ports(config, &wire.config(source.as_str())?, &sdk, &outside);
     Ok(Bound {
         ports,
         clock,
