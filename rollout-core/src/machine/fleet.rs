@@ -1,6 +1,6 @@
 //! A release of many members, in waves: a fleet of cells, regions or tenants, or services that go out one group after the other.
 //!
-//! A member is a run of its own, with a journal of its own (mostly a [`rollout`](super::rollout)); this machine decides which of
+//! A member is a run of its own, with a journal of its own (mostly a rollout of one environment); this machine decides which of
 //! them is under way. It begins the members of a wave, as many at once as the plan allows; waits until all of them are released
 //! and baked, and the wave's gate, if it has one, has passed; and goes on to the next wave.
 //!
