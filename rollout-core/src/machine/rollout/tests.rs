@@ -10,6 +10,7 @@ use crate::service::Found;
 
 mod before;
 mod ends;
+mod hints;
 mod look;
 mod policy;
 mod terms;

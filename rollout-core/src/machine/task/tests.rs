@@ -541,8 +541,10 @@ fn a_hint_makes_the_next_look_come_now_but_no_storm_of_looks() {
     walk.give(at(10), error(ErrorKind::Unavailable, Applied::No))
         .unwrap();
     let retry = walk.machine.deadline();
-    assert_eq!(walk.give(at(12), Event::Hinted).unwrap(), []);
-    assert_eq!(walk.machine.deadline(), retry);
+    for second in [10, 12] {
+        assert_eq!(walk.give(at(second), Event::Hinted).unwrap(), []);
+        assert_eq!(walk.machine.deadline(), retry);
+    }
 }
 
 #[test]
