@@ -1,7 +1,8 @@
 //! The program with its AWS adapters, and the program as a simulated AWS on a socket: two processes, HTTP between them, and real
 //! time, of which the simulated one has a hundred seconds in each. Nothing sleeps here: the lines that a run prints are waited for.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::SystemTime;
@@ -246,6 +247,26 @@ impl Served {
             .collect()
     }
 
+    /// What another deployer does to a service of production, whatever it is written in: AWS's API takes it from anybody.
+    fn deploys_again(&self, service: &str) {
+        let host = self.url.trim_start_matches("http://").trim_end_matches('/');
+        let body =
+            json!({ "cluster": "production", "service": service, "forceNewDeployment": true }).to_string();
+        let mut stream = TcpStream::connect(host).expect("it listens");
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-amz-json-1.1\r\n\
+             X-Amz-Target: AmazonEC2ContainerServiceV20141113.UpdateService\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=222222222222/20260101/eu-central-1/ecs/aws4_request, SignedHeaders=host, \
+             Signature=0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("it can be sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
     fn journal(&self, run: &str) -> PathBuf {
         self.folder
             .path()
@@ -332,6 +353,25 @@ fn a_release_that_crashes_goes_back_through_the_sdk_and_a_socket() {
     assert_eq!(served.to_change(), ["backend", "worker"]);
     let (_, status) = served.json(&["status"]);
     assert_eq!(status.last().expect("the outcome")["outcome"], "RolledBack");
+}
+
+/// Somebody else deploys the same service in the middle: we yield, say to what, and do not fight.
+#[test]
+fn another_deployer_in_the_middle_is_yielded_to() {
+    let served = Served::new("");
+    let (mut child, lines) = served.under_way();
+    served.deploys_again("backend");
+    let last = lines.last().expect("the outcome");
+    assert_eq!(last["outcome"], "Superseded", "{last}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(12));
+    let why = last["why"].as_str().expect("a reason");
+    assert!(why.contains("backend") && why.contains("ecs-svc/"), "{why}");
+    // It is theirs now: nothing of ours was put back over it, and the next runner may begin.
+    let (code, status) = served.json(&["status", "one"]);
+    assert_eq!(
+        (code, &status.last().expect("the outcome")["outcome"]),
+        (Some(0), &json!("Superseded"))
+    );
 }
 
 /// F-24: what a CI system sends when its job is cancelled.
