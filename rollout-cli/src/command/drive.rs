@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::follow::Follow;
 use crate::session::{Ending, Session, Work};
 use crate::state::{Kept, Open, State};
-use crate::tenure::ON_ITS_WAY;
+use crate::tenure::{Asked, ON_ITS_WAY, scope, under};
 use crate::view::report::Report;
 use crate::wall::Wall;
 
@@ -26,8 +26,31 @@ pub(super) struct Site<'a> {
     pub(super) global: &'a Global,
     pub(super) config: &'a Config,
     pub(super) state: &'a State,
-    pub(super) wall: &'a Wall,
-    pub(super) tenure: &'a Tenure,
+    wall: &'a Wall,
+    tenure: &'a Tenure,
+}
+
+/// Does the work under the lease of the target environment, or ends by saying who holds it.
+pub(super) async fn under_lease(
+    (global, config, state): (&Global, &Config, &State),
+    asked: Asked<'_>,
+    work: impl AsyncFnOnce(&Site<'_>) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    let wall = Wall::start()?;
+    let done = under(global, scope(config), state, &wall, asked, async |tenure| {
+        let site = Site {
+            global,
+            config,
+            state,
+            wall: &wall,
+            tenure,
+        };
+        work(&site).await
+    });
+    Ok(match done.await? {
+        Ok(exit) => exit,
+        Err(refusal) => super::refused(global, refusal, asked.run),
+    })
 }
 
 impl Site<'_> {

@@ -5,7 +5,7 @@ use rollout_core::machine::Transitions as _;
 use rollout_core::machine::rollout::{LeftAt, Outcome, Rollout, StateKind};
 use rollout_core::machine::unwind::Unwind;
 
-use super::drive::Site;
+use super::drive::{Site, under_lease};
 use crate::args::{Global, Resume};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -14,37 +14,27 @@ use crate::outcome;
 use crate::past::{self, Latest, Left, Past};
 use crate::session::{After, Work};
 use crate::state::{Kept, Part, State};
-use crate::tenure::{Asked, scope, under};
-use crate::wall::Wall;
+use crate::tenure::Asked;
 
 pub(crate) async fn execute(global: &Global, args: &Resume) -> anyhow::Result<Exit> {
     let config = Config::load(&global.config, &global.overlays)?;
     let state = State::open(global).await?;
     let kept = state.find(args.which.run.as_deref()).await?;
-    let (wall, wait, run) = (Wall::start()?, args.wait.wait, &kept.run);
-    let asked = Asked { run, wait };
-    let done = under(global, scope(&config), &state, &wall, asked, async |tenure| {
-        let site = Site {
-            global,
-            config: &config,
-            state: &state,
-            wall: &wall,
-            tenure,
-        };
-        match Latest::of(&kept).await? {
+    let (wait, run) = (args.wait.wait, &kept.run);
+    under_lease(
+        (global, &config, &state),
+        Asked { run, wait },
+        async |site| match Latest::of(&kept).await? {
             Latest::Release(left) if !left.past.replayed.closed => {
-                release(&site, &kept, left, After::GoOn).await
+                release(site, &kept, left, After::GoOn).await
             }
-            Latest::Rollback(left) if !left.past.replayed.closed => rollback(&site, &kept, left).await,
+            Latest::Rollback(left) if !left.past.replayed.closed => rollback(site, &kept, left).await,
             Latest::Release(_) | Latest::Rollback(_) => {
                 bail!("run {run} has ended: there is nothing to go on with; `rollout status {run}` shows how")
             }
-        }
-    });
-    Ok(match done.await? {
-        Ok(exit) => exit,
-        Err(refusal) => super::refused(global, refusal, run),
-    })
+        },
+    )
+    .await
 }
 
 /// Goes on with a release, or stops it where it is, which takes back what it changed.

@@ -11,7 +11,7 @@ use rollout_core::pace::Priority;
 use rollout_core::plan::rollback::{Proof, RollbackPolicy, already_back};
 use rollout_core::port::{Clock, Ports};
 
-use super::drive::{CALL, Site};
+use super::drive::{CALL, Site, under_lease};
 use super::resume;
 use crate::args::{Global, Rollback};
 use crate::config::Config;
@@ -21,46 +21,34 @@ use crate::outcome;
 use crate::past::{self, Latest, Past};
 use crate::session::{After, Work};
 use crate::state::{Kept, Part, State};
-use crate::tenure::{Asked, scope, under};
+use crate::tenure::Asked;
 use crate::view::report::Report;
-use crate::wall::Wall;
 
 pub(crate) async fn execute(global: &Global, args: &Rollback) -> anyhow::Result<Exit> {
     let config = Config::load(&global.config, &global.overlays)?;
     let state = State::open(global).await?;
     let kept = state.find(args.which.run.as_deref()).await?;
-    let (wall, wait, run) = (Wall::start()?, args.wait.wait, &kept.run);
+    let (wait, run) = (args.wait.wait, &kept.run);
     let why = args.reason.clone();
     let why = why.unwrap_or_else(|| "no reason was given (`--reason` takes one)".to_owned());
     let taken = TakenBack::now(&config.promotion.to, run, why, !args.automatic, &config.rollback);
-    let asked = Asked { run, wait };
-    let done = under(global, scope(&config), &state, &wall, asked, async |tenure| {
-        let site = Site {
-            global,
-            config: &config,
-            state: &state,
-            wall: &wall,
-            tenure,
-        };
+    under_lease((global, &config, &state), Asked { run, wait }, async |site| {
         match Latest::of(&kept).await? {
             // What it has begun is known to its own machine only: that stops, and takes it back.
             Latest::Release(left) if !left.past.replayed.closed => {
                 state.take_back(&taken).await?;
-                resume::release(&site, &kept, left, After::Stop).await
+                resume::release(site, &kept, left, After::Stop).await
             }
             Latest::Rollback(left) if !left.past.replayed.closed => bail!(
                 "a rollback of run {run} was begun and its process is gone; `rollout resume {run}` goes on with it"
             ),
-            Latest::Release(left) => whole(&site, &kept, &left.past, &taken).await,
+            Latest::Release(left) => whole(site, &kept, &left.past, &taken).await,
             Latest::Rollback(_) => {
-                whole(&site, &kept, &past::read(&kept, Part::Release).await?, &taken).await
+                whole(site, &kept, &past::read(&kept, Part::Release).await?, &taken).await
             }
         }
-    });
-    Ok(match done.await? {
-        Ok(exit) => exit,
-        Err(refusal) => super::refused(global, refusal, run),
     })
+    .await
 }
 
 /// Takes back a run that has ended.

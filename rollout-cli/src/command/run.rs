@@ -5,14 +5,13 @@ use rollout_core::machine::rollout::Rollout;
 use rollout_core::plan::{Draft, RolloutPlan};
 use rollout_core::time::Timestamp;
 
-use super::drive::Site;
+use super::drive::under_lease;
 use crate::args::{Global, Run};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::session::Work;
 use crate::state::{Part, State};
-use crate::tenure::{Asked, scope, under};
-use crate::wall::Wall;
+use crate::tenure::Asked;
 use crate::{draft, outcome, planfile};
 
 pub(crate) async fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit> {
@@ -42,34 +41,27 @@ pub(crate) async fn execute(global: &Global, args: &Run) -> anyhow::Result<Exit>
         None => (draft::plan(&config, &release, &run)?, None),
     };
     let mut machine = Rollout::new(plan).under(super::plan::terms(&config, assumes));
-    let (wall, wait) = (Wall::start()?, args.wait.wait);
-    let asked = Asked { run: &run, wait };
-    let done = under(global, scope(&config), &state, &wall, asked, async |tenure| {
-        let target = &config.promotion.to;
-        match state.taken_back(target).await? {
-            Some(taken) if taken.is_held() => return Ok(super::held(global, &taken, &run)),
-            Some(taken) => super::say(global, &taken.note()),
-            None => {}
-        }
-        let site = Site {
-            global,
-            config: &config,
-            state: &state,
-            wall: &wall,
-            tenure,
-        };
-        let cloud = site.open(&release, Timestamp::EPOCH).await?;
-        let kept = state.create(&run).await?;
-        let journal = kept.begin(Part::Release).await?;
-        let told = async |outcome| {
-            super::went(&state, &config, &run, &outcome).await?;
-            Ok(outcome::of_rollout(&outcome, &run, target))
-        };
-        site.drive(&cloud, &kept, ("run", &journal), Work::New(&mut machine), told)
-            .await
-    });
-    Ok(match done.await? {
-        Ok(exit) => exit,
-        Err(refusal) => super::refused(global, refusal, &run),
-    })
+    let wait = args.wait.wait;
+    under_lease(
+        (global, &config, &state),
+        Asked { run: &run, wait },
+        async |site| {
+            let target = &config.promotion.to;
+            match state.taken_back(target).await? {
+                Some(taken) if taken.is_held() => return Ok(super::held(global, &taken, &run)),
+                Some(taken) => super::say(global, &taken.note()),
+                None => {}
+            }
+            let cloud = site.open(&release, Timestamp::EPOCH).await?;
+            let kept = state.create(&run).await?;
+            let journal = kept.begin(Part::Release).await?;
+            let told = async |outcome| {
+                super::went(&state, &config, &run, &outcome).await?;
+                Ok(outcome::of_rollout(&outcome, &run, target))
+            };
+            site.drive(&cloud, &kept, ("run", &journal), Work::New(&mut machine), told)
+                .await
+        },
+    )
+    .await
 }
