@@ -75,12 +75,17 @@ fn messages_are_received_and_deleted() {
     let many = json!({ "MaxNumberOfMessages": 10, "MessageSystemAttributeNames": ["All"] });
     let got = good(&endpoint, "ReceiveMessage", &of(many));
     let messages = got["Messages"].as_array().expect("messages");
-    assert_eq!(messages.len(), 3);
+    // Those that stop and those that take their place, as far as they have been delivered by now.
+    assert!(messages.len() >= 3, "{got}");
     let first = &messages[0];
     assert_eq!(first["MD5OfBody"].as_str().map(str::len), Some(32));
     assert_eq!(first["Attributes"]["ApproximateReceiveCount"], "1");
-    let body: Value = serde_json::from_str(first["Body"].as_str().expect("a body")).expect("JSON");
-    assert_eq!(body["detail"]["stopCode"], "UserInitiated");
+    let stopped = messages.iter().any(|message| {
+        let body = message["Body"].as_str().expect("a body");
+        let body: Value = serde_json::from_str(body).expect("JSON");
+        body["detail"]["stopCode"] == "UserInitiated"
+    });
+    assert!(stopped, "{got}");
     let handle = |n: usize| messages[n]["ReceiptHandle"].clone();
 
     let counted = good(
@@ -90,7 +95,7 @@ fn messages_are_received_and_deleted() {
     );
     assert_eq!(
         counted["Attributes"]["ApproximateNumberOfMessagesNotVisible"],
-        "3"
+        messages.len().to_string()
     );
     assert_eq!(
         counted["Attributes"]["QueueArn"],
