@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::follow::{Follow, Follower};
-use crate::state::{Driven, Kept, Open, Part};
+use crate::state::{Kept, Open, Part};
 use crate::view::model::Snapshot;
 
 /// A machine as its journal tells it.
@@ -100,16 +100,15 @@ pub(crate) enum Latest {
 }
 
 impl Latest {
-    /// Opens it.
+    /// Opens it. Whoever does holds the lease.
     ///
     /// # Errors
     /// When its journal cannot be read, or a process is at it.
     pub(crate) async fn of(kept: &Kept) -> anyhow::Result<Self> {
         let part = kept.latest().await?;
-        if let Driven::By(lease) = kept.driven(part).await? {
+        if kept.is_locked(part)? {
             let run = &kept.run;
-            let who = lease.map_or_else(|| format!("run {run} is under way"), |lease| lease.to_string());
-            bail!("{who}; `rollout abort {run}` stops it at a safe place");
+            bail!("run {run} is under way; `rollout abort {run}` stops it at a safe place");
         }
         Ok(match part {
             Part::Release => Self::Release(Box::new(reopen(kept, part).await?)),

@@ -429,6 +429,19 @@ impl Kept {
         }
     }
 
+    /// Whether a process writes to a journal although we hold the lease: one of this machine that was replaced and has not found out.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub(crate) fn is_locked(&self, part: Part) -> anyhow::Result<bool> {
+        match &self.state {
+            State::Dir(dir) => Ok(dir.is_held(&self.run, part)?),
+            // Nobody can be kept from writing there; the first record of whoever goes on with the run fences the other.
+            #[cfg(feature = "aws")]
+            State::Bucket(_) => Ok(false),
+        }
+    }
+
     /// Asks the process that drives this run to stop.
     ///
     /// # Errors
