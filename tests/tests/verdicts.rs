@@ -16,7 +16,7 @@ use rollout_core::machine::rollout::{Event, Outcome, Superseding};
 use rollout_core::pace::Priority;
 use rollout_core::plan::rollback::Proof;
 use rollout_core::plan::{Draft, step};
-use rollout_core::service::{RevisionSpec, ServiceChange, ServiceStatus};
+use rollout_core::service::{RevisionSpec, RolloutState, ServiceChange, ServiceStatus};
 use rollout_core::time::Timestamp;
 use rollout_sim::{Incident, Operation, SimCloud, When, World};
 use rollout_tests::run::{Finished, run, storefront};
@@ -369,6 +369,41 @@ fn replaced_by_another_deployer_is_superseded_and_names_the_deployment() {
     // We have yielded: theirs comes up undisturbed.
     world.pass(secs(600));
     assert_eq!(truth::flaw(&world, FRONTEND, &theirs), None);
+}
+
+/// Somebody restarts the service with our own revision, and is done before we look again.
+#[test]
+fn replaced_and_over_between_two_looks_is_superseded_too() {
+    let mut world = world();
+    let mut draft = storefront(&world);
+    for service in &mut draft.services {
+        service.deployment.poll_every = secs(600);
+    }
+    let restart = Incident::ForeignDeployer {
+        service: FRONTEND.into(),
+        image: None,
+    };
+    meanwhile(&mut world, secs(30), restart);
+    let finished = run(world, draft);
+
+    let Outcome::Superseded {
+        by: Superseding::Deployment(by),
+    } = &finished.outcome
+    else {
+        panic!("{:#?}", finished.outcome)
+    };
+    let mut world = finished.cloud.world();
+    let service = truth::service(&world, FRONTEND);
+    let primary = service.primary().expect("one");
+    assert_eq!(
+        (&by.deployment, primary.rollout.clone()),
+        (&primary.id, RolloutState::Completed)
+    );
+    // What they brought stays.
+    let theirs = primary.task_definition.clone();
+    world.pass(secs(600));
+    let service = truth::service(&world, FRONTEND);
+    assert_eq!(service.primary().map(|d| &d.task_definition), Some(&theirs));
 }
 
 /// Someone deploys a service after it was captured and before its turn: it is not written at all (I-5).

@@ -1,5 +1,5 @@
 """The AWS CLI, boto3 and ecs-deploy, unchanged, against `rollout sim serve`: a deployment, a failed one, a waiter,
-secrets and web ACLs.
+secrets, web ACLs, the queue that is told of it, and a deployment in the middle of a release of `rollout`.
 
 Run by `cargo xtask emulator clients`. Every check names the client and what it saw; the first that fails ends it with 1.
 """
@@ -12,6 +12,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 import boto3
@@ -38,14 +39,14 @@ def holds(client, what, condition, found):
 
 
 @contextlib.contextmanager
-def served(rollout):
+def served(rollout, scenario="scenario.toml", speed=SPEED):
     """A world of its own; ends with a signal, and must end well."""
-    command = [rollout, "--json", "sim", "serve", "--port", "0", "--speed", str(SPEED)]
-    command += ["--scenario", str(HERE / "scenario.toml")]
+    command = [rollout, "--json", "sim", "serve", "--port", "0", "--speed", str(speed)]
+    command += ["--scenario", str(HERE / scenario)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         said = json.loads(server.stdout.readline())
-        place = said["environments"][0]
+        place = said["environments"][-1]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         environment |= {
             "AWS_ENDPOINT_URL": said["url"],
@@ -132,6 +133,15 @@ def aws_cli(programs, rollout):
         aws("ecs", "wait", "tasks-stopped", *task)
         ended = aws("ecs", "describe-tasks", *task)["tasks"][0]
         check(who, "the one-off task's exit code", ended["containers"][0]["exitCode"], 0)
+
+        # Of SQS alone this client takes no notice of AWS_ENDPOINT_URL, and asks `<region>.queue.amazonaws.com`.
+        here = ["--endpoint-url", environment["AWS_ENDPOINT_URL"]]
+        queue = ["--queue-url", aws("sqs", "get-queue-url", "--queue-name", "shop-events", *here)["QueueUrl"]]
+        message = aws("sqs", "receive-message", *queue, "--wait-time-seconds", "20", *here)["Messages"][0]
+        check(who, "who has told the queue", json.loads(message["Body"])["source"], "aws.ecs")
+        receipt = ["--receipt-handle", message["ReceiptHandle"]]
+        aws("sqs", "delete-message", *queue, *receipt, *here)
+        aws("sqs", "get-queue-url", "--queue-name", "nope", *here, fails="NonExistentQueue")
 
         nope = ["--cluster", "nope", "--services", SERVICE]
         aws("ecs", "describe-services", *nope, fails="ClusterNotFoundException")
@@ -290,6 +300,36 @@ def boto_web_acls(rollout):
         check(who, "the list of web ACLs that are left", waf.list_web_acls(Scope="REGIONAL")["WebACLs"], [])
 
 
+def boto_queue(rollout):
+    who = "boto3"
+    with served(rollout) as (place, environment):
+        ecs, sqs = boto_clients(environment, "ecs", "sqs")
+        url = sqs.get_queue_url(QueueName="shop-events")["QueueUrl"]
+        holds(who, "the queue is the account's", url.endswith(f"/{place['account']}/shop-events"), url)
+        gone = sqs.exceptions.QueueDoesNotExist
+        holds(who, "a missing queue is told", fails(gone, sqs.get_queue_url, QueueName="nope"), None)
+        begun = ecs.update_service(cluster=CLUSTER, service=SERVICE, forceNewDeployment=True)["service"]
+        ours = begun["deployments"][0]["id"]
+        told, ends = [], {"SERVICE_DEPLOYMENT_COMPLETED", "SERVICE_DEPLOYMENT_FAILED"}
+        end = time.monotonic() + PATIENCE
+        while not told or told[-1] not in ends:
+            if time.monotonic() > end:
+                sys.exit(f"{who}: of its deployment the queue was told {told!r}, and no more")
+            # boto3 checks the MD5 of each body by itself.
+            got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=20).get("Messages", [])
+            events = [json.loads(message["Body"]) for message in got]
+            told += [e["detail"]["eventName"] for e in events if e["detail"].get("deploymentId") == ours]
+            for message in got[:1]:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            rest = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in got[1:]]
+            if rest:
+                answer = sqs.delete_message_batch(QueueUrl=url, Entries=rest)
+                check(who, "messages that could not be deleted", answer.get("Failed", []), [])
+        check(who, "what the queue is told last", told[-1], "SERVICE_DEPLOYMENT_COMPLETED")
+        invalid = sqs.exceptions.ReceiptHandleIsInvalid
+        holds(who, "a wrong receipt is told", fails(invalid, sqs.delete_message, QueueUrl=url, ReceiptHandle="x"), None)
+
+
 def ecs_deploy(programs, rollout):
     who = "ecs-deploy"
     with served(rollout) as (place, environment):
@@ -309,6 +349,84 @@ def ecs_deploy(programs, rollout):
         holds(who, "it says that it failed", "Deployment failed" in bad.stderr, bad.stderr)
 
 
+RELEASE = """
+release = "1.1.0"
+
+[environments.staging]
+account = "111122223333"
+region = "eu-central-1"
+cluster = "staging"
+profile = "staging"
+
+[environments.production]
+account = "444455556666"
+region = "eu-central-1"
+cluster = "production"
+profile = "production"
+
+[promotion]
+from = "staging"
+to = "production"
+
+[[services]]
+name = "api"
+task_definition = "api.json"
+images = { api = "shop/api" }
+deployment = { poll = "1s", stale_reads = "5s" }
+"""
+
+
+def yielded_to(rollout, who, theirs):
+    """A release in whose middle `theirs(place, environment)` deploys the same service, as another program would."""
+    with served(rollout, "rivals.toml", 20) as (place, environment), tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "rollout.toml").write_text(RELEASE)
+        (folder / "api.json").write_text(json.dumps(definition(place, "1.1.0")))
+        keys = "[{}]\naws_access_key_id = {}\naws_secret_access_key = simulated\n"
+        profiles = keys.format("staging", "111122223333") + keys.format("production", place["account"])
+        (folder / "credentials").write_text(profiles)
+        ours = {key: value for key, value in environment.items() if "ACCESS_KEY" not in key}
+        ours["AWS_SHARED_CREDENTIALS_FILE"] = str(folder / "credentials")
+        command = [rollout, "--json", "--cloud", "aws", "--endpoint-url", environment["AWS_ENDPOINT_URL"]]
+        command += ["--config", str(folder / "rollout.toml"), "--state-dir", str(folder / "state"), "run"]
+        run = subprocess.Popen(command, env=ours, stdout=subprocess.PIPE, text=True)
+        try:
+            lines = (json.loads(line) for line in run.stdout)
+            under_way = any("pending" in (line.get("note") or "") for line in lines if line.get("step") == "service/api")
+            holds(who, "the release is under way", under_way, None)
+            deployment = theirs(place, environment)
+            *_, last = lines
+            check(who, "the outcome of the release in whose middle it deploys", last["outcome"], "Superseded")
+            holds(who, f"the release names {deployment}", deployment in last["why"], last["why"])
+            check(who, "the exit code of the release", run.wait(timeout=PATIENCE), 12)
+        finally:
+            run.kill()
+        (ecs,) = boto_clients(environment, "ecs")
+        found = ecs.describe_services(cluster=CLUSTER, services=[SERVICE])["services"][0]["deployments"][0]["id"]
+        check(who, "whose deployment is in front", found, deployment)
+
+
+def rivals(programs, rollout):
+    def run(environment, *words):
+        command = [str(programs / words[0]), *words[1:]]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def aws(place, environment):
+        words = ["update-service", "--cluster", CLUSTER, "--service", SERVICE, "--force-new-deployment"]
+        return json.loads(run(environment, "aws", "ecs", *words))["service"]["deployments"][0]["id"]
+
+    def ecs(place, environment):
+        run(environment, "ecs", "deploy", CLUSTER, SERVICE, "-i", "api", image(place, "1.0.0"), "--timeout", "100")
+        (client,) = boto_clients(environment, "ecs")
+        return client.describe_services(cluster=CLUSTER, services=[SERVICE])["services"][0]["deployments"][0]["id"]
+
+    yielded_to(rollout, "aws", aws)
+    yielded_to(rollout, "ecs-deploy", ecs)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rollout", required=True, help="the program `rollout`")
@@ -317,8 +435,10 @@ def main():
     boto(rollout)
     boto_secrets(rollout)
     boto_web_acls(rollout)
+    boto_queue(rollout)
     ecs_deploy(programs, rollout)
     aws_cli(programs, rollout)
+    rivals(programs, rollout)
     print("all three work unchanged")
 
 

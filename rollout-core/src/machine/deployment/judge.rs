@@ -202,7 +202,10 @@ fn primary_is_other(
     if by_platform || (failed && assumed) {
         return rolled_back(known, seen, Some(primary.task_definition.clone()), primary);
     }
-    if failed {
+    // Stopped and not turned back, as the record has it: what is in front and younger was not put there by the platform.
+    let replaced =
+        record.is_some_and(stopped) && ours.is_some_and(|ours| ours.created_at < primary.created_at);
+    if failed && !replaced {
         return Judgement::PlatformFailed(platform_reason(
             known,
             seen,

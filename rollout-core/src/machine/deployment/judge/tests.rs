@@ -480,6 +480,25 @@ fn our_failed_deployment_under_a_newer_one_has_failed_and_is_not_called_rolled_b
     assert!(matches!(judgement, Judgement::PlatformFailed(_)), "{judgement:?}");
 }
 
+/// Another deployment has come to its end between two looks, perhaps with our own revision: the record of ours says `STOPPED`.
+#[test]
+fn our_stopped_deployment_under_a_newer_one_is_superseded() {
+    for status in [RecordStatus::Stopped, RecordStatus::StopRequested] {
+        let mut seen = replaced(at(50));
+        seen.deployments[0].task_definition = revision(NEW_REVISION);
+        seen.deployments[1].rollout = RolloutState::Failed;
+        seen.deployments[1].record = Some(record(status.clone()));
+        let Judgement::Superseded(by) = judged(&seen) else {
+            panic!("{status:?}: {:?}", judged(&seen))
+        };
+        assert_eq!(by.deployment, id(OTHER));
+        // One that is older was not brought by anybody while ours was under way.
+        seen.deployments[0].created_at = at(10);
+        let judgement = judged(&seen);
+        assert!(matches!(judgement, Judgement::PlatformFailed(_)), "{judgement:?}");
+    }
+}
+
 #[test]
 fn a_service_that_is_gone_is_gone() {
     for status in [
