@@ -12,5 +12,6 @@ mod config;
 pub mod ecr;
 pub mod ecs;
 pub mod route53;
+pub mod sqs;
 pub mod targets;
 mod view;

@@ -143,6 +143,7 @@ fn cluster_of(detail: &Value) -> Option<String> {
 fn of_service(arn: &str) -> Option<(Option<String>, ServiceName)> {
     let (_, path) = arn.split_once(":service/")?;
     let (cluster, name) = match path.rsplit_once('/') {
+        Some(("", _)) => return None,
         Some((cluster, name)) => (Some(cluster.to_owned()), name),
         None => (None, path),
     };
@@ -249,6 +250,7 @@ mod tests {
             r#"{ "source": "aws.ecs", "detail-type": "ECS Task State Change" }"#,
             r#"{ "source": "aws.ecs", "detail-type": "ECS Service Action", "resources": ["arn:aws:ecs:x:1:cluster/a"] }"#,
             r#"{ "source": "aws.ecs", "detail-type": "ECS Deployment State Change", "resources": [] }"#,
+            r#"{ "source": "aws.ecs", "detail-type": "ECS Service Action", "resources": ["arn:aws:ecs:x:1:service//a"] }"#,
         ] {
             assert!(read(body).is_err(), "{body}");
         }

@@ -37,6 +37,8 @@ use rollout_core::time::Timestamp;
 use crate::config;
 use crate::error::from_sdk;
 
+#[cfg(test)]
+mod corpus;
 pub mod event;
 
 use self::event::{About, Malformed};
