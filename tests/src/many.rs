@@ -4,6 +4,7 @@
 //! Every rollout finds its image in both registries, registers a revision, deploys it, watches an alarm and confirms. Journals are
 //! counted and thrown away: what a rollout holds in memory is then its own.
 
+mod held;
 mod scene;
 
 use core::time::Duration;
@@ -40,6 +41,7 @@ use rollout_sim::endpoint::{Endpoint, InProcess, WireCall};
 use rollout_sim::{SimCloud, World};
 use serde::{Deserialize, Serialize};
 
+pub use self::held::{Held, held};
 use self::scene::{CLUSTER, REGION, SOURCE_ACCOUNT, TARGET_ACCOUNT, alarm, cluster, plan, secs, service};
 pub use self::scene::{patience, world};
 use crate::wired::on_virtual_time;
@@ -93,7 +95,7 @@ impl Crowd {
         &self,
         number: usize,
         patience: Duration,
-        records: &AtomicU64,
+        journal: &dyn Journal<Event, Effect>,
     ) -> Result<Outcome, DriveError> {
         let clock = self.wire.clock();
         let draft = plan(number, patience);
@@ -105,7 +107,7 @@ impl Crowd {
         let driver = Driver {
             run,
             performer: &performer,
-            journal: &Counted(records),
+            journal,
             clock: &*clock,
             observer: &Silent,
         };
@@ -346,7 +348,7 @@ pub fn run(many: usize, shared: bool) -> Report {
         let mut future = 0;
         for number in 0..many {
             let (crowd, records) = (Arc::clone(&crowd), Arc::clone(&records));
-            let one = async move { crowd.drive(number, patience, &records).await };
+            let one = async move { crowd.drive(number, patience, &Counted(&records)).await };
             future = size_of_val(&one);
             set.spawn(one);
         }

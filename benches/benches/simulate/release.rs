@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rollout_core::dns::{RecordKey, RecordType};
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::{cutover, deployment, gate, promotion};
-use rollout_core::plan::rollback::RollbackPolicy;
+use rollout_core::plan::rollback::{Proof, RollbackPolicy};
 use rollout_core::plan::{
     CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan,
 };
@@ -131,6 +131,7 @@ pub(crate) fn of(services: &[&str], gated: bool, world: &World) -> Rollout {
             },
             unwind_deployment: deployment_policy(),
             rollback: RollbackPolicy::default(),
+            readiness: Proof::Unasked,
             unwind_cutover: cutover_policy(),
         },
     };

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use rollout_core::machine::{cutover, deployment, gate, promotion};
-use rollout_core::plan::rollback::RollbackPolicy;
+use rollout_core::plan::rollback::{Proof, RollbackPolicy};
 use rollout_core::plan::{Bounds, Draft, ExpectedIdentity, GatePlan, RolloutPolicy, ServicePlan};
 use rollout_core::probe::ProbeTarget;
 use rollout_sim::{EnvironmentBuilder, Quotas, World};
@@ -133,6 +133,7 @@ pub(super) fn plan(number: usize, patience: Duration) -> Draft {
             },
             unwind_deployment: deployment,
             rollback: RollbackPolicy::default(),
+            readiness: Proof::Unasked,
             unwind_cutover: cutover::Policy {
                 poll_first: secs(2),
                 poll_max: secs(20),

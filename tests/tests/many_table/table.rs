@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::fmt::Write as _;
 
-use rollout_tests::many::Report;
+use rollout_tests::many::{Held, Report};
 
 /// What is written stands between these two lines.
 pub(crate) const BEGIN: &str = "<!-- many: begin, written by `cargo xtask many` -->";
@@ -34,12 +34,13 @@ fn each(all: usize, many: usize) -> String {
     format!("{:.1}", all as f64 / many as f64)
 }
 
-pub(crate) fn of(shared: &[Report], apart: &[Report]) -> String {
+pub(crate) fn of(shared: &[Report], apart: &[Report], held: &[Held]) -> String {
     let mut text = String::new();
     let alone = shared.first().map(|one| one.took).unwrap_or_default();
     sweeps(&mut text, shared);
     whole(&mut text, shared, alone);
     machine(&mut text, shared);
+    alone_in_a_process(&mut text, held);
     without(&mut text, shared, apart);
     text.push_str("\n![Time for all rollouts over how many there are, with and without a shared observer, and the floor](many.svg)");
     text
@@ -112,6 +113,29 @@ fn machine(text: &mut String, shared: &[Report]) {
             r.records,
             cpu.as_millis(),
             r.wall.as_secs(),
+        );
+    }
+}
+
+fn alone_in_a_process(text: &mut String, held: &[Held]) {
+    if held.is_empty() {
+        return;
+    }
+    text.push_str(
+        "\nThe same rollouts in a process without any cloud, resumed where each has most to remember, with the group journal:\n\n\
+         | rollouts | after | resident memory on top | a rollout |\n\
+         |---|---|---|---|\n",
+    );
+    for h in held {
+        let (at, of) = h.at;
+        #[expect(clippy::cast_precision_loss, reason = "bytes of a process")]
+        let (all, many) = (h.resident as f64 / 1_024.0, h.many as f64);
+        let _ = writeln!(
+            text,
+            "| {} | {at} of {of} records | {:.1} MiB | {:.1} KiB |",
+            h.many,
+            all / 1_024.0,
+            all / many
         );
     }
 }

@@ -25,16 +25,26 @@ impl Call<'_> {
         if here.len() < 2 {
             return;
         }
-        for from in here {
-            let all = self.world.environments[usize::from(*from)].revisions.clone();
+        let environments = &mut self.world.environments;
+        // What was there the last time each of them has: a fresh one is compared with what is fresh elsewhere, and with nothing else.
+        let fresh = |e: &u16| {
+            let from = &environments[usize::from(*e)];
+            (*e, from.revisions[from.shared..].to_vec())
+        };
+        let fresh: Vec<_> = here.iter().map(fresh).collect();
+        for (from, fresh) in &fresh {
             for to in here.iter().filter(|to| *to != from) {
-                let held = &mut self.world.environments[usize::from(*to)].revisions;
-                for revision in &all {
-                    if !held.iter().any(|r| r.arn == revision.arn) {
-                        held.push(revision.clone());
+                let to = &mut environments[usize::from(*to)];
+                for revision in fresh {
+                    if !to.revisions[to.shared..].iter().any(|r| r.arn == revision.arn) {
+                        to.revisions.push(revision.clone());
                     }
                 }
             }
+        }
+        for e in here {
+            let of = &mut environments[usize::from(*e)];
+            of.shared = of.revisions.len();
         }
     }
 }

@@ -47,17 +47,19 @@ fn update_service(call: &mut Call<'_>) -> Answer {
     let input: UpdateService = call.input()?;
     call.share_definitions();
     let index = call.of_cluster(input.cluster.as_deref())?;
-    // What waits for the deployment is planned before its first task is: so it is tried first.
-    let (mut k, mut env) = {
-        let (k, env) = call.at(index);
-        (k.clone(), env.clone())
-    };
-    let (s, deploys) = env.update_service(&mut k, &input)?;
-    if deploys {
-        call.world.deployment_begins(index, s);
+    // What waits for the deployment is planned before its first task is: so it is tried first, where something waits.
+    if call.world.deployments_are_waited_for(index) {
+        let (mut k, mut env) = {
+            let (k, env) = call.at(index);
+            (k.clone(), env.clone())
+        };
+        let (s, deploys) = env.update_service(&mut k, &input)?;
+        if deploys {
+            call.world.deployment_begins(index, s);
+        }
     }
     let (k, env) = call.at(index);
-    env.update_service(k, &input)?;
+    let (s, _) = env.update_service(k, &input)?;
     call.changed();
     Ok(map! { "service": one(call, index, s) })
 }
