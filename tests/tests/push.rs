@@ -132,6 +132,8 @@ async fn verdict(wire: InProcess, told: Rc<Cell<Option<Timestamp>>>) {
 }
 
 fn try_it(case: Case) -> Measured {
+    // From this generator of the thread the SDK draws how long it backs off, and `select!` below asks in order: each time the same.
+    fastrand::seed(case.seed);
     on_virtual_time(async move {
         let wire = InProcess::new(Endpoint::new(SimCloud::new(world(&case))));
         let cloud = wire.endpoint().cloud().clone();
@@ -179,6 +181,7 @@ fn try_it(case: Case) -> Measured {
             &Silent,
         );
         let outcome = tokio::select! {
+            biased;
             outcome = driving => outcome.expect("driven"),
             () = async { tokio::join!(listening, losing, verdict(wire.clone(), Rc::clone(&told))); } => unreachable!("losing never ends"),
         };
