@@ -3,8 +3,6 @@
 //! A hint carries no verdict. It may come twice, late, out of order, or not at all; a machine that gets one only looks sooner
 //! than it would have. Polling stays the fallback and the check.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ServiceName, TaskArn};
@@ -22,6 +20,3 @@ pub enum Hint {
     /// A one-off task.
     Task(TaskArn),
 }
-
-/// Hints that wait to be taken: each thing once.
-type Waiting = BTreeSet<Hint>;

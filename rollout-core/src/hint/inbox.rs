@@ -2,11 +2,12 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
 
-use super::{Hint, Waiting};
+use super::Hint;
 
 /// An inbox and its sender.
 ///
@@ -22,7 +23,8 @@ pub fn hints() -> (HintSender, Hints) {
 
 #[derive(Debug, Default)]
 struct Inbox {
-    waiting: Waiting,
+    /// Each thing once.
+    waiting: BTreeSet<Hint>,
     taker: Option<Waker>,
     /// Nothing more will come.
     closed: bool,
@@ -126,7 +128,7 @@ mod tests {
     fn who_waits_is_woken_and_who_left_is_told_of() {
         let (sender, mut hints) = hints();
         let mut next = hints.next();
-        let (waker, woken) = futures_util_count();
+        let (waker, woken) = counted();
         let mut cx = Context::from_waker(&waker);
         assert!(next.poll_unpin(&mut cx).is_pending());
         assert!(sender.send(hint("web")));
@@ -144,7 +146,7 @@ mod tests {
         }
     }
 
-    fn futures_util_count() -> (Waker, Arc<core::sync::atomic::AtomicUsize>) {
+    fn counted() -> (Waker, Arc<core::sync::atomic::AtomicUsize>) {
         let count = Arc::new(core::sync::atomic::AtomicUsize::new(0));
         (Waker::from(Arc::new(Count(Arc::clone(&count)))), count)
     }
