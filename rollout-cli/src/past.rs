@@ -4,12 +4,12 @@ use anyhow::{Context as _, bail};
 use rollout_core::journal::{Body, Lines, Replayed, Torn, replay};
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::unwind::Unwind;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::follow::{Follow, Follower};
 use crate::state::{Kept, Open, Part};
+use crate::view::live::{Size, frame};
 use crate::view::model::Snapshot;
+use crate::view::paint::Paint;
 
 /// A machine as its journal tells it.
 pub(crate) struct Past<M: Follow> {
@@ -23,6 +23,20 @@ pub(crate) struct Past<M: Follow> {
     pub(crate) torn: Option<Torn>,
 }
 
+impl<M: Follow> Past<M> {
+    /// What there was to see, all of it, as lines.
+    pub(crate) fn shown(&self, paint: Paint) -> String {
+        let size = Size {
+            rows: usize::MAX,
+            ..Size::of_terminal()
+        };
+        let lines = frame(&self.snapshot, self.replayed.last, size, paint);
+        lines
+            .iter()
+            .fold(String::new(), |text, line| text + line.trim_end() + "\n")
+    }
+}
+
 /// A journal to go on with, and what it tells.
 pub(crate) struct Left<M: Follow> {
     pub(crate) journal: Open<M::Event, M::Effect>,
@@ -33,13 +47,7 @@ pub(crate) struct Left<M: Follow> {
 ///
 /// # Errors
 /// When it cannot be read, or does not fit the machine.
-pub(crate) async fn read<M>(kept: &Kept, part: Part) -> anyhow::Result<Past<M>>
-where
-    M: Follow<
-            Event: DeserializeOwned + Clone,
-            Effect: DeserializeOwned + Clone + PartialEq + core::fmt::Debug,
-        > + DeserializeOwned,
-{
+pub(crate) async fn read<M: Follow>(kept: &Kept, part: Part) -> anyhow::Result<Past<M>> {
     of(&kept.place(part), kept.read(part).await?)
 }
 
@@ -47,13 +55,7 @@ where
 ///
 /// # Errors
 /// As [`read`], and when another process writes to it.
-pub(crate) async fn reopen<M>(kept: &Kept, part: Part) -> anyhow::Result<Left<M>>
-where
-    M: Follow<
-            Event: DeserializeOwned + Serialize + Clone + Sync,
-            Effect: DeserializeOwned + Serialize + Clone + PartialEq + core::fmt::Debug + Sync,
-        > + DeserializeOwned,
-{
+pub(crate) async fn reopen<M: Follow>(kept: &Kept, part: Part) -> anyhow::Result<Left<M>> {
     let (journal, lines) = kept.reopen(part).await?;
     Ok(Left {
         journal,
@@ -61,10 +63,7 @@ where
     })
 }
 
-fn of<M>(place: &str, lines: Lines<M::Event, M::Effect>) -> anyhow::Result<Past<M>>
-where
-    M: Follow<Event: Clone, Effect: Clone + PartialEq + core::fmt::Debug> + DeserializeOwned,
-{
+fn of<M: Follow>(place: &str, lines: Lines<M::Event, M::Effect>) -> anyhow::Result<Past<M>> {
     let records = &lines.records;
     let Some(Body::Opened(header)) = records.first().map(|record| &record.body) else {
         bail!("the journal {place} is empty: the run was stopped before it began, and has touched nothing");

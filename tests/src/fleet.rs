@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rollout_core::Machine as _;
+use rollout_core::Machine;
 use rollout_core::context::OpContext;
-use rollout_core::driver::{DriveError, Driver, FleetPerformer, MemberRuns, PortPerformer, StopSwitch};
+use rollout_core::driver::{
+    DriveError, Driver, FleetPerformer, MemberRuns, Perform, PortPerformer, StopSwitch,
+};
 use rollout_core::error::{Applied, Error, ErrorKind};
 use rollout_core::id::{ImageDigest, MemberName};
-use rollout_core::journal::{Body, MemoryJournal, Resumption, replay};
+use rollout_core::journal::{Body, Journal, MemoryJournal, Resumption, replay};
 use rollout_core::machine::fleet::{self, BackEnd, End, Fleet, Outcome};
 use rollout_core::machine::rollout::{self, LeftAt, Rollout};
 use rollout_core::machine::unwind::{self, Unwind};
@@ -240,6 +242,21 @@ impl Cells {
         PortPerformer::new(ports, Arc::clone(&self.clock), run, step, CALL)
     }
 
+    fn driver<'a, M: Machine>(
+        &'a self,
+        member: &MemberName,
+        performer: &'a dyn Perform<M>,
+        journal: &'a dyn Journal<M::Event, M::Effect>,
+    ) -> Driver<'a, M> {
+        Driver {
+            run: format!("r-{member}").parse().expect("a name"),
+            performer,
+            journal,
+            clock: self.clock.as_ref(),
+            observer: &Silent,
+        }
+    }
+
     fn counted(&self) -> Counted<'_> {
         let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(now, Ordering::Relaxed);
@@ -264,13 +281,7 @@ impl MemberRuns for Cells {
         self.keep(member, |kept| kept.release = Some(Arc::clone(&journal)));
         let _counted = self.counted();
         let performer = self.performer(member, "release");
-        let driver = Driver {
-            run: format!("r-{member}").parse().expect("a name"),
-            performer: &performer,
-            journal: journal.as_ref(),
-            clock: self.clock.as_ref(),
-            observer: &Silent,
-        };
+        let driver = self.driver(member, &performer, journal.as_ref());
         let mut machine = self.fresh(member);
         let outcome = driver
             .run(&mut machine, self.switch(member).signals::<Rollout>())
@@ -295,13 +306,7 @@ impl MemberRuns for Cells {
         }
         let _counted = self.counted();
         let performer = self.performer(member, "release");
-        let driver = Driver {
-            run: format!("r-{member}").parse().expect("a name"),
-            performer: &performer,
-            journal: journal.as_ref(),
-            clock: self.clock.as_ref(),
-            observer: &Silent,
-        };
+        let driver = self.driver(member, &performer, journal.as_ref());
         let by = Resumption::default();
         let outcome = driver.resume(&mut left, &by, switch.signals::<Rollout>()).await;
         Ok(outcome.map_err(|error| failed(&error))?.into())
@@ -332,13 +337,7 @@ impl MemberRuns for Cells {
         self.keep(member, |kept| kept.back = Some(Arc::clone(&journal)));
         let _counted = self.counted();
         let performer = self.performer(member, "back");
-        let driver = Driver {
-            run: format!("r-{member}").parse().expect("a name"),
-            performer: &performer,
-            journal: journal.as_ref(),
-            clock: self.clock.as_ref(),
-            observer: &Silent,
-        };
+        let driver = self.driver(member, &performer, journal.as_ref());
         let mut left = replay(fresh, &journal.records()).expect("it replays");
         let nobody = StopSwitch::default();
         let by = Resumption::default();

@@ -26,8 +26,7 @@ struct Line {
 pub(crate) async fn execute(global: &Global) -> anyhow::Result<Exit> {
     let state = State::open(global).await?;
     let mut lines = Vec::new();
-    for name in state.names().await? {
-        let kept = state.find(Some(&name)).await?;
+    for kept in state.all().await? {
         lines.push(line(&kept).await);
     }
     lines.sort_by(|a, b| (&a.began, &a.run).cmp(&(&b.began, &b.run)));

@@ -15,7 +15,6 @@ use crate::exit::Exit;
 use crate::outcome;
 use crate::past::{self, Past};
 use crate::state::{Driven, Kept, Part, State};
-use crate::view::live::{Size, frame};
 use crate::view::model::short;
 use crate::view::paint::Paint;
 use crate::wall::now;
@@ -34,15 +33,7 @@ pub(crate) async fn execute(global: &Global, which: &Which) -> anyhow::Result<Ex
 
 async fn text(global: &Global, kept: &Kept, past: &Past<Rollout>, driven: &Driven) -> anyhow::Result<String> {
     let paint = Paint::for_stdout(global.no_color);
-    let size = Size {
-        rows: usize::MAX,
-        ..Size::of_terminal()
-    };
-    let mut text = format!("run {}\n", kept.run);
-    // Writing to a string cannot fail, here and below.
-    for line in frame(&past.snapshot, past.replayed.last, size, paint) {
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
+    let mut text = format!("run {}\n{}", kept.run, past.shown(paint));
     match past.replayed.machine.outcome() {
         Some(outcome) => {
             let report =

@@ -4,6 +4,8 @@ use core::time::Duration;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use rollout_core::driver::Perform;
+use rollout_core::machine::fleet::{Effect, Event, Fleet};
 use rollout_core::port::Clock;
 use rollout_core::time::Timestamp;
 
@@ -16,7 +18,7 @@ pub(crate) struct FleetClock {
     skips: bool,
     /// Milliseconds ahead of real time.
     ahead: AtomicU64,
-    /// Members under way.
+    /// Effects under way.
     busy: AtomicU64,
 }
 
@@ -32,19 +34,37 @@ impl FleetClock {
         }
     }
 
-    /// A member is under way for as long as the answer lives.
-    pub(crate) fn busy(&self) -> Busy<'_> {
+    /// An effect is under way for as long as the answer lives.
+    fn busy(&self) -> Busy<'_> {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(self)
     }
 }
 
 /// See [`FleetClock::busy`].
-pub(crate) struct Busy<'a>(&'a FleetClock);
+struct Busy<'a>(&'a FleetClock);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Runs effects, and lets no time be skipped while one is under way: neither while its member is, nor while the lease is asked for it,
+/// which takes a moment in a bucket.
+pub(crate) struct InTime<'a, P: ?Sized> {
+    pub(crate) clock: &'a FleetClock,
+    pub(crate) inner: &'a P,
+}
+
+#[async_trait]
+impl<P: Perform<Fleet> + ?Sized> Perform<Fleet> for InTime<'_, P> {
+    async fn perform(&self, effect: &Effect) -> Event
+    where
+        Fleet: 'async_trait,
+    {
+        let _busy = self.clock.busy();
+        self.inner.perform(effect).await
     }
 }
 

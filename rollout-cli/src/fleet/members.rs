@@ -4,9 +4,10 @@
 //! person would, with its own configuration, lease, journal and hold. What it came to is the last line of its JSON.
 
 use core::time::Duration;
+#[cfg(feature = "aws")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use rollout_core::context::OpContext;
@@ -22,7 +23,6 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::FleetFile;
-use super::clock::FleetClock;
 use super::file::member_run;
 use crate::args::{self, Global};
 use crate::exit::Exit;
@@ -37,7 +37,6 @@ pub(crate) struct Processes {
     pub(crate) file: FleetFile,
     pub(crate) run: RunId,
     pub(crate) release: String,
-    pub(crate) clock: Arc<FleetClock>,
     pub(crate) wall: Wall,
 }
 
@@ -83,10 +82,44 @@ impl Said {
 
 /// Where a member keeps what must outlive its process. On AWS that is shared with every other run, so that its lease keeps others out; a
 /// simulated cloud is each member's own.
-pub(crate) fn state_dir(global: &Global, member: &MemberName) -> PathBuf {
+fn state_dir(global: &Global, member: &MemberName) -> PathBuf {
     match global.cloud {
         args::Cloud::Aws => global.state_dir.clone(),
-        args::Cloud::Sim => global.state_dir.join("members").join(member.as_str()),
+        args::Cloud::Sim => global.state_dir.join(MEMBERS).join(member.as_str()),
+    }
+}
+
+/// The folder of the members whose clouds are simulated.
+const MEMBERS: &str = "members";
+
+/// Where this machine keeps a simulated cloud whose state is in a bucket: that of a fleet's member apart from the others'.
+#[cfg(feature = "aws")]
+pub(crate) fn here(state_dir: &Path) -> PathBuf {
+    let here = PathBuf::from(args::STATE_DIR);
+    let folder = state_dir.parent().and_then(Path::file_name);
+    match state_dir.file_name() {
+        Some(member) if folder.is_some_and(|folder| folder == MEMBERS) => here.join(MEMBERS).join(member),
+        _ => here,
+    }
+}
+
+/// A command that is proposed to people, complete: about the fleet itself, or about the run of a member, which is kept elsewhere.
+pub(crate) fn again(global: &Global, run: &RunId, command: &str) -> String {
+    let member = command
+        .strip_prefix("rollout status ")
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|named| named.strip_prefix(run.as_str())?.strip_prefix('.'))
+        .and_then(|member| MemberName::new(member).ok());
+    match member {
+        Some(member) => {
+            let state_dir = state_dir(global, &member);
+            let there = Global {
+                state_dir,
+                ..global.clone()
+            };
+            there.again(command)
+        }
+        None => global.again(command),
     }
 }
 
@@ -216,7 +249,6 @@ impl Processes {
 #[async_trait]
 impl MemberRuns for Processes {
     async fn begin(&self, _: &OpContext, member: &MemberName) -> Result<End, Error> {
-        let _busy = self.clock.busy();
         let mut more = self.simulated(member);
         more.extend(["--run".to_owned(), member_run(&self.run, member)]);
         more.extend(["--release".to_owned(), self.release.clone()]);
@@ -225,11 +257,9 @@ impl MemberRuns for Processes {
     }
 
     async fn resume(&self, ctx: &OpContext, member: &MemberName, stop: bool) -> Result<End, Error> {
-        let busy = self.clock.busy();
         if let Some(end) = self.go_on(member, &member_run(&self.run, member), stop).await? {
             return Ok(end);
         }
-        drop(busy);
         if stop {
             let left_at = LeftAt::Untouched;
             return Ok(End::Aborted { left_at });
@@ -238,7 +268,6 @@ impl MemberRuns for Processes {
     }
 
     async fn stop(&self, _: &OpContext, member: &MemberName) -> Result<(), Error> {
-        let _busy = self.clock.busy();
         let said = self
             .say(member, &["abort", &member_run(&self.run, member)], &[])
             .await?;
@@ -250,7 +279,6 @@ impl MemberRuns for Processes {
     }
 
     async fn take_back(&self, _: &OpContext, member: &MemberName) -> Result<BackEnd, Error> {
-        let _busy = self.clock.busy();
         let run = member_run(&self.run, member);
         let mut said = self.say(member, &["rollback", &run, "--automatic"], &[]).await?;
         if said.kind() == "error" {
@@ -272,5 +300,46 @@ impl MemberRuns for Processes {
             evidence: Vec::new(),
             next: vec![format!("rollout status {run}")],
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::Cli;
+
+    fn given(options: &[&str]) -> Global {
+        let command = ["rollout", "fleet", "status"];
+        Cli::parse_from(command.iter().chain(options)).global
+    }
+
+    #[test]
+    fn what_is_proposed_about_a_member_names_where_its_run_is_kept() {
+        let run = RunId::new("f-1").expect("a name");
+        let sim = given(&["--cloud", "sim", "--state-dir", "kept"]);
+        let said = again(&sim, &run, "rollout status f-1.b    shows it");
+        assert!(said.starts_with("rollout status f-1.b "), "{said}");
+        assert!(
+            said.ends_with(" --state-dir kept/members/b    shows it"),
+            "{said}"
+        );
+        let said = again(&sim, &run, "rollout fleet status f-1");
+        assert!(said.ends_with(" --state-dir kept"), "{said}");
+        let said = again(&given(&["--cloud", "sim"]), &run, "rollout status f-1.b");
+        assert!(said.ends_with(" --state-dir .rollout/members/b"), "{said}");
+        let shared = given(&["--cloud", "aws", "--state-dir", "kept"]);
+        let said = again(&shared, &run, "rollout status f-1.b");
+        assert!(said.ends_with(" --state-dir kept"), "{said}");
+    }
+
+    #[cfg(feature = "aws")]
+    #[test]
+    fn members_in_a_bucket_have_a_simulated_cloud_each() {
+        let own = |place: &str| here(Path::new(place)).to_string_lossy().into_owned();
+        assert_eq!(own("s3://b/shop/members/api"), ".rollout/members/api");
+        assert_eq!(own("s3://b/shop"), ".rollout");
+        assert_eq!(own("s3://b"), ".rollout");
     }
 }

@@ -4,14 +4,20 @@ use rollout_core::id::RunId;
 use rollout_core::machine::fleet::{End, LeftAt, MemberEnd, Members, Outcome};
 
 use super::file::member_run;
+use super::members::again;
+use crate::args::Global;
 use crate::exit::Exit;
 use crate::view::report::Report;
 
 /// Members that a report names one by one; more are counted.
 const NAMED: usize = 20;
 
-/// The report of a fleet.
-pub(crate) fn of_fleet(outcome: &Outcome, run: &RunId) -> Report {
+/// The report of a fleet, with the commands to run next as they must be given here.
+pub(crate) fn of_fleet(global: &Global, outcome: &Outcome, run: &RunId) -> Report {
+    report(outcome, run).completed(|command| again(global, run, command))
+}
+
+fn report(outcome: &Outcome, run: &RunId) -> Report {
     let mut report = Report {
         name: "",
         exit: Exit::Done,

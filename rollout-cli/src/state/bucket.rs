@@ -18,7 +18,7 @@ use aws_config::BehaviorVersion;
 use futures_util::stream::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutPayload};
-use rollout_aws::objects::{self, Location, ObjectJournal, ObjectLeaseStore};
+use rollout_aws::objects::{self, InvalidLocation, Location, ObjectJournal, ObjectLeaseStore};
 use rollout_core::error::Error;
 use rollout_core::id::{EnvironmentName, RunId};
 use rollout_core::journal::{Durability, Entry, Journal, JournalError, Lines};
@@ -27,7 +27,7 @@ use rollout_core::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Part;
+use super::{Misplaced, Part};
 use crate::args::Global;
 use crate::hold::TakenBack;
 use crate::wall::real;
@@ -47,7 +47,9 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     pub(super) async fn open(global: &Global, given: &str) -> anyhow::Result<Self> {
-        let location: Location = given.parse()?;
+        let location: Location = given
+            .parse()
+            .map_err(|error: InvalidLocation| Misplaced(error.to_string()))?;
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
         let named = std::env::var(ENDPOINT).ok().filter(|url| !url.is_empty());
         if let Some(url) = named.as_ref().or(global.endpoint_url.as_ref()) {

@@ -13,8 +13,6 @@ pub(crate) mod files;
 
 use core::time::Duration;
 use std::io::BufReader;
-#[cfg(feature = "aws")]
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -29,7 +27,7 @@ pub(crate) use dir::Dir;
 
 use crate::args::Global;
 #[cfg(feature = "aws")]
-use crate::args::STATE_DIR;
+use crate::fleet::members::here;
 use crate::hold::TakenBack;
 #[cfg(feature = "aws")]
 use crate::wall::real;
@@ -40,9 +38,33 @@ use crate::wall::{self, Wall};
 pub(crate) enum State {
     /// In a directory of this machine.
     Dir(Dir),
-    /// In a bucket.
+    /// In a bucket, and what is this machine's own in a directory.
     #[cfg(feature = "aws")]
-    Bucket(Arc<bucket::Bucket>),
+    Bucket(Arc<bucket::Bucket>, Dir),
+}
+
+/// A place on the command line where no state can be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misplaced(String);
+
+/// Whether it is meant to be a bucket, or why it is no place at all.
+fn is_bucket(given: &str) -> Result<bool, Misplaced> {
+    if given.starts_with("s3://") {
+        return Ok(true);
+    }
+    let where_then = "a state is kept in a directory or in a bucket, s3://BUCKET/PREFIX";
+    let start = given.get(..4).unwrap_or_default().to_ascii_lowercase();
+    if start.starts_with("s3:") || start == "s3//" {
+        let rest = given[2..].trim_start_matches([':', '/']);
+        return Err(Misplaced(format!(
+            "{where_then}; if `{given}` is to be a bucket, write s3://{rest}, and if it is a directory, ./{given}"
+        )));
+    }
+    match given.split_once("://") {
+        Some(_) => Err(Misplaced(format!("{where_then}; `{given}` is neither"))),
+        None => Ok(false),
+    }
 }
 
 /// One run, and where its parts are.
@@ -103,22 +125,23 @@ impl State {
     )]
     pub(crate) async fn open(global: &Global) -> anyhow::Result<Self> {
         let given = global.state_dir.to_string_lossy();
-        if !given.starts_with("s3://") {
-            if let Some((scheme, _)) = given.split_once("://") {
-                bail!(
-                    "a state is kept in a directory or in a bucket, s3://BUCKET/PREFIX; `{scheme}` is neither"
-                );
+        if !is_bucket(&given)? {
+            if global.state_dir.exists() && !global.state_dir.is_dir() {
+                bail!(Misplaced(format!(
+                    "{given} is no directory, and no state can be kept in it"
+                )));
             }
             return Ok(Self::Dir(Dir::new(&global.state_dir)));
         }
         #[cfg(feature = "aws")]
-        return Ok(Self::Bucket(Arc::new(
-            bucket::Bucket::open(global, &given).await?,
-        )));
+        return Ok(Self::Bucket(
+            Arc::new(bucket::Bucket::open(global, &given).await?),
+            Dir::new(&here(&global.state_dir)),
+        ));
         #[cfg(not(feature = "aws"))]
-        bail!(
+        bail!(Misplaced(format!(
             "this `rollout` was built without AWS, and cannot keep its state in {given}: build it with the feature `aws`"
-        );
+        )));
     }
 
     /// Where this machine keeps what is its own: the simulated cloud.
@@ -126,7 +149,7 @@ impl State {
         match self {
             Self::Dir(dir) => dir.clone(),
             #[cfg(feature = "aws")]
-            Self::Bucket(_) => Dir::new(Path::new(STATE_DIR)),
+            Self::Bucket(_, here) => here.clone(),
         }
     }
 
@@ -135,7 +158,7 @@ impl State {
         match self {
             Self::Dir(dir) => dir.path().display().to_string(),
             #[cfg(feature = "aws")]
-            Self::Bucket(bucket) => bucket.place(),
+            Self::Bucket(bucket, _) => bucket.place(),
         }
     }
 
@@ -147,7 +170,7 @@ impl State {
         match self {
             Self::Dir(dir) => dir.create(run)?,
             #[cfg(feature = "aws")]
-            Self::Bucket(bucket) => real(bucket.create(run)).await?,
+            Self::Bucket(bucket, _) => real(bucket.create(run)).await?,
         }
         Ok(self.kept(run.clone()))
     }
@@ -181,12 +204,21 @@ impl State {
         Ok(self.kept(run))
     }
 
+    /// Every run.
+    ///
+    /// # Errors
+    /// When they cannot be listed, or something else is there.
+    pub(crate) async fn all(&self) -> anyhow::Result<Vec<Kept>> {
+        let names = self.names().await?.into_iter();
+        names.map(|name| Ok(self.kept(RunId::new(name)?))).collect()
+    }
+
     /// The run that was begun last. In a bucket its name tells: those that we give begin with the moment.
     fn last(&self, all: &[String]) -> Option<String> {
         match self {
             Self::Dir(dir) => dir.last().or_else(|| all.last().cloned()),
             #[cfg(feature = "aws")]
-            Self::Bucket(_) => all.last().cloned(),
+            Self::Bucket(..) => all.last().cloned(),
         }
     }
 
@@ -215,11 +247,11 @@ impl State {
     ///
     /// # Errors
     /// When they cannot be listed.
-    pub(crate) async fn names(&self) -> anyhow::Result<Vec<String>> {
+    async fn names(&self) -> anyhow::Result<Vec<String>> {
         match self {
             Self::Dir(dir) => Ok(dir.names()),
             #[cfg(feature = "aws")]
-            Self::Bucket(bucket) => real(bucket.names()).await,
+            Self::Bucket(bucket, _) => real(bucket.names()).await,
         }
     }
 
@@ -235,7 +267,7 @@ impl State {
                 Ok(Some(dir.leases().presence(session)?))
             }
             #[cfg(feature = "aws")]
-            Self::Bucket(_) => Ok(None),
+            Self::Bucket(..) => Ok(None),
         }
     }
 
@@ -244,7 +276,7 @@ impl State {
         match self {
             Self::Dir(dir) => Arc::new(dir.reaping()),
             #[cfg(feature = "aws")]
-            Self::Bucket(bucket) => Arc::new(bucket.leases()),
+            Self::Bucket(bucket, _) => Arc::new(bucket.leases()),
         }
     }
 
@@ -259,7 +291,7 @@ impl State {
         match self {
             Self::Dir(dir) => dir.taken_back(environment),
             #[cfg(feature = "aws")]
-            Self::Bucket(bucket) => real(bucket.taken_back(environment)).await,
+            Self::Bucket(bucket, _) => real(bucket.taken_back(environment)).await,
         }
     }
 
@@ -271,7 +303,7 @@ impl State {
         match self {
             Self::Dir(dir) => dir.all_taken_back(),
             #[cfg(feature = "aws")]
-            Self::Bucket(bucket) => real(bucket.all_taken_back()).await,
+            Self::Bucket(bucket, _) => real(bucket.all_taken_back()).await,
         }
     }
 
@@ -283,7 +315,7 @@ impl State {
         match self {
             Self::Dir(dir) => dir.take_back(taken),
             #[cfg(feature = "aws")]
-            Self::Bucket(bucket) => real(bucket.take_back(taken)).await,
+            Self::Bucket(bucket, _) => real(bucket.take_back(taken)).await,
         }
     }
 
@@ -295,7 +327,7 @@ impl State {
         match self {
             Self::Dir(dir) => dir.forget(environment),
             #[cfg(feature = "aws")]
-            Self::Bucket(bucket) => real(bucket.forget(environment)).await,
+            Self::Bucket(bucket, _) => real(bucket.forget(environment)).await,
         }
     }
 
@@ -304,7 +336,7 @@ impl State {
         match self {
             Self::Dir(dir) => Ok(dir.leases().all()?),
             #[cfg(feature = "aws")]
-            Self::Bucket(bucket) => real(bucket.all_leases()).await,
+            Self::Bucket(bucket, _) => real(bucket.all_leases()).await,
         }
     }
 }
@@ -315,7 +347,7 @@ impl Kept {
         match &self.state {
             State::Dir(dir) => dir.journal(&self.run, part).display().to_string(),
             #[cfg(feature = "aws")]
-            State::Bucket(bucket) => bucket.journal_place(&self.run, part),
+            State::Bucket(bucket, _) => bucket.journal_place(&self.run, part),
         }
     }
 
@@ -327,7 +359,7 @@ impl Kept {
         let rollbacks = match &self.state {
             State::Dir(dir) => dir.rollbacks(&self.run),
             #[cfg(feature = "aws")]
-            State::Bucket(bucket) => real(bucket.rollbacks(&self.run)).await?,
+            State::Bucket(bucket, _) => real(bucket.rollbacks(&self.run)).await?,
         };
         Ok(core::iter::once(Part::Release)
             .chain((1..=rollbacks).map(Part::Rollback))
@@ -350,7 +382,7 @@ impl Kept {
         match &self.state {
             State::Dir(dir) => dir.text(&self.run, part),
             #[cfg(feature = "aws")]
-            State::Bucket(bucket) => real(bucket.text(&self.run, part)).await,
+            State::Bucket(bucket, _) => real(bucket.text(&self.run, part)).await,
         }
     }
 
@@ -379,7 +411,7 @@ impl Kept {
         match &self.state {
             State::Dir(dir) => Ok(Box::new(dir.begin(&self.run, part)?)),
             #[cfg(feature = "aws")]
-            State::Bucket(bucket) => Ok(Box::new(bucket.begin(&self.run, part).await?)),
+            State::Bucket(bucket, _) => Ok(Box::new(bucket.begin(&self.run, part).await?)),
         }
     }
 
@@ -398,7 +430,7 @@ impl Kept {
                 Ok((Box::new(opened.journal), opened.lines))
             }
             #[cfg(feature = "aws")]
-            State::Bucket(bucket) => {
+            State::Bucket(bucket, _) => {
                 let (journal, lines) = bucket.reopen(&self.run, part).await?;
                 Ok((Box::new(journal), lines))
             }
@@ -422,7 +454,7 @@ impl Kept {
                 Driven::No
             }),
             #[cfg(feature = "aws")]
-            State::Bucket(_) => Ok(match lease {
+            State::Bucket(..) => Ok(match lease {
                 Some(lease) if wall::now() < lease.until => Driven::By(Some(lease)),
                 Some(_) | None => Driven::No,
             }),
@@ -438,7 +470,7 @@ impl Kept {
             State::Dir(dir) => Ok(dir.is_held(&self.run, part)?),
             // Nobody can be kept from writing there; the first record of whoever goes on with the run fences the other.
             #[cfg(feature = "aws")]
-            State::Bucket(_) => Ok(false),
+            State::Bucket(..) => Ok(false),
         }
     }
 
@@ -450,7 +482,7 @@ impl Kept {
         match &self.state {
             State::Dir(dir) => dir.request_abort(&self.run, by),
             #[cfg(feature = "aws")]
-            State::Bucket(bucket) => real(bucket.request_abort(&self.run, by)).await,
+            State::Bucket(bucket, _) => real(bucket.request_abort(&self.run, by)).await,
         }
     }
 
@@ -469,7 +501,7 @@ impl Kept {
                 }
             }
             #[cfg(feature = "aws")]
-            State::Bucket(bucket) => {
+            State::Bucket(bucket, _) => {
                 // A look that fails is made again: whoever asks to stop can press Ctrl-C, too.
                 let look = async || real(bucket.abort(&self.run)).await.ok().flatten();
                 let stale = look().await;
@@ -483,6 +515,37 @@ impl Kept {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_directory_or_a_bucket_or_said_to_be_neither() {
+        assert_eq!(is_bucket("s3://shop/state"), Ok(true));
+        for directory in [
+            ".rollout",
+            "/var/state",
+            "s3",
+            "s3x",
+            "s3/x",
+            "./s3:",
+            "C:\\state",
+            "",
+        ] {
+            assert_eq!(is_bucket(directory), Ok(false), "{directory}");
+        }
+        for (bad, better) in [
+            ("s3//x", "s3://x"),
+            ("s3:/bucket", "s3://bucket"),
+            ("S3://bucket/a", "s3://bucket/a"),
+            ("ftp://x", "`ftp://x` is neither"),
+        ] {
+            let why = is_bucket(bad).expect_err(bad).to_string();
+            assert!(why.contains(better), "{why}");
         }
     }
 }

@@ -117,19 +117,28 @@ impl Shared {
     }
 
     const LEASE: &str = "shop/leases/production/default.json";
+    const LEASE_OF_THE_FLEET: &str = "shop/fleets/leases/fleet/fleet.json";
 
     fn lease(&self) -> Value {
-        let (status, body) = self.http("GET", Self::LEASE, "");
+        self.object(Self::LEASE)
+    }
+
+    fn object(&self, key: &str) -> Value {
+        let (status, body) = self.http("GET", key, "");
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
     }
 
     /// As if its time had passed.
     fn let_the_lease_run_out(&self) {
-        let mut lease = self.lease();
+        self.let_run_out(Self::LEASE);
+    }
+
+    fn let_run_out(&self, key: &str) {
+        let mut lease = self.object(key);
         lease["writes"] = (lease["writes"].as_u64().expect("a number") + 1).into();
         lease.as_object_mut().expect("an object").remove("holder");
-        let (status, body) = self.http("PUT", Self::LEASE, &lease.to_string());
+        let (status, body) = self.http("PUT", key, &lease.to_string());
         assert_eq!(status, 200, "{body}");
     }
 }
@@ -272,6 +281,45 @@ fn a_run_that_is_killed_at_any_moment_is_gone_on_with() {
         );
     }
     assert!(killed >= 12, "only {killed} were killed in time");
+}
+
+/// A canary that bakes for half an hour, and then two members at once. Members outlive the process that drives the fleet.
+#[test]
+fn a_fleet_whose_process_was_killed_is_gone_on_with() {
+    let shared = Shared::create("fleet");
+    let here = shared.here.path();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/rollout.toml");
+    let member = |name: &str| format!("[members.{name}]\nconfig = '{}'\n", config.display());
+    let members = ["a", "b", "c"].map(member).concat();
+    let waves = "[[waves]]\nname = \"canary\"\nmembers = [\"a\"]\nbake = \"30m\"\n\
+        [[waves]]\nname = \"rest\"\nmembers = [\"b\", \"c\"]\nat_once = 2\n";
+    let file = format!("release = \"2.4.0\"\n{members}{waves}");
+    std::fs::write(here.join("fleet.toml"), file).expect("it can be written");
+    let mut child = shared
+        .command(here, &["fleet", "run", "--run", "f-1", "--sim-speed", "200"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let out = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut lines = out.lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("rest/b") && line.contains("working")));
+    child.kill().expect("it can be killed");
+    assert_eq!(child.wait().expect("it ends").code(), None);
+    shared.let_run_out(Shared::LEASE_OF_THE_FLEET);
+    let (code, end) = shared.end(here, &["fleet", "resume", "f-1", "--wait", "0s"]);
+    assert_eq!(
+        (code, &end["outcome"]),
+        (Some(0), &Value::from("Released")),
+        "{end}"
+    );
+    for member in ["a", "b", "c"] {
+        assert_eq!(
+            end["details"]["released"]["members"][member]["ended"], "released",
+            "{end}"
+        );
+        let cloud = here.join(".rollout/members").join(member).join("sim.json");
+        assert!(cloud.exists(), "{member} has no cloud of its own");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use rollout_core::time::Timestamp;
 use super::drive::CALL;
 use crate::args::{self, FleetCommand, Global};
 use crate::exit::Exit;
-use crate::fleet::clock::FleetClock;
+use crate::fleet::clock::{FleetClock, InTime};
 use crate::fleet::members::Processes;
 use crate::fleet::{FleetFile, outcome};
 use crate::session::{Ending, Session, Work};
@@ -78,17 +78,20 @@ impl Site<'_> {
             file: self.file.clone(),
             run: run.clone(),
             release,
-            clock: Arc::clone(&time),
             wall: self.wall.clone(),
         };
-        let clock: Arc<dyn Clock> = time;
+        let clock: Arc<dyn Clock> = Arc::clone(&time) as _;
         let performer = FleetPerformer::new(run.clone(), Arc::new(members), Arc::clone(&clock), CALL)
             .under(self.tenure.generation());
+        let fence = self.tenure.fence(&performer, ON_ITS_WAY);
         let session = Session {
             global: self.global,
             kept,
             journal: &**journal,
-            performer: &self.tenure.fence(&performer, ON_ITS_WAY),
+            performer: &InTime {
+                clock: &time,
+                inner: &fence,
+            },
             clock: &clock,
             tenure: self.tenure,
             wall: self.wall,
@@ -96,11 +99,10 @@ impl Site<'_> {
             feed: None,
         };
         let report = match session.drive(work).await? {
-            Ending::Outcome(outcome) => outcome::of_fleet(&outcome, run),
-            Ending::Fenced(report) => *report,
-            Ending::Left => left(run),
+            Ending::Outcome(outcome) => outcome::of_fleet(self.global, &outcome, run),
+            Ending::Fenced(report) => report.here(self.global),
+            Ending::Left => left(run).here(self.global),
         };
-        let report = report.here(self.global);
         Ok(super::report(self.global, &report, run.as_str(), clock.now()))
     }
 }

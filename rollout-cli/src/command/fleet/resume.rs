@@ -3,6 +3,7 @@
 use anyhow::bail;
 use rollout_core::machine::fleet::Fleet;
 
+use super::super::drive::leased;
 use super::{Site, scope, state};
 use crate::args::{FleetResume, Global};
 use crate::exit::Exit;
@@ -10,20 +11,20 @@ use crate::fleet::FleetFile;
 use crate::past::{self, Left};
 use crate::session::{After, Work};
 use crate::state::Part;
-use crate::tenure::{Asked, under};
-use crate::wall::Wall;
+use crate::tenure::Asked;
 
 pub(super) async fn execute(global: &Global, args: &FleetResume) -> anyhow::Result<Exit> {
     let file = FleetFile::load(&args.file)?;
     let state = state(global).await?;
     let kept = state.find(args.which.run.as_deref()).await?;
-    let (wall, run) = (Wall::start()?, &kept.run);
+    let run = &kept.run;
     let asked = Asked {
         run,
         wait: args.wait.wait,
     };
-    let done = under(global, scope(&file)?, &state, &wall, asked, async |tenure| {
-        if kept.driven(Part::Release).await?.is_driven() {
+    leased(global, (&state, scope(&file)?), asked, async |wall, tenure| {
+        // The lease is ours; in a bucket that alone says that somebody drives.
+        if kept.is_locked(Part::Release)? {
             bail!("fleet {run} is under way; `rollout fleet abort {run}` stops it at a safe place");
         }
         let Left { journal, past } = past::reopen::<Fleet>(&kept, Part::Release).await?;
@@ -45,15 +46,12 @@ pub(super) async fn execute(global: &Global, args: &FleetResume) -> anyhow::Resu
         let site = Site {
             global,
             file: &file,
-            wall: &wall,
+            wall,
             tenure,
         };
         let from = (plan.release.clone(), past.replayed.last);
         let work = Work::Left(Box::new(past), After::GoOn);
         site.drive(&kept, &journal, from, work).await
-    });
-    Ok(match done.await? {
-        Ok(exit) => exit,
-        Err(refusal) => super::super::refused(global, refusal, run),
     })
+    .await
 }

@@ -4,14 +4,14 @@ use rollout_core::id::RunId;
 use rollout_core::machine::fleet::Fleet;
 use rollout_core::time::Timestamp;
 
+use super::super::drive::leased;
 use super::{Site, scope, state};
 use crate::args::{FleetRun, Global};
 use crate::exit::Exit;
 use crate::fleet::FleetFile;
 use crate::session::Work;
 use crate::state::Part;
-use crate::tenure::{Asked, under};
-use crate::wall::Wall;
+use crate::tenure::Asked;
 
 pub(super) async fn execute(global: &Global, args: &FleetRun) -> anyhow::Result<Exit> {
     let file = FleetFile::load(&args.file)?;
@@ -22,18 +22,17 @@ pub(super) async fn execute(global: &Global, args: &FleetRun) -> anyhow::Result<
         None => state.fresh_name(&release).await?,
     };
     let mut fleet = Fleet::new(file.plan(&run, &release)?);
-    let wall = Wall::start()?;
     let asked = Asked {
         run: &run,
         wait: args.wait.wait,
     };
-    let done = under(global, scope(&file)?, &state, &wall, asked, async |tenure| {
+    leased(global, (&state, scope(&file)?), asked, async |wall, tenure| {
         let kept = state.create(&run).await?;
         let journal = kept.begin(Part::Release).await?;
         let site = Site {
             global,
             file: &file,
-            wall: &wall,
+            wall,
             tenure,
         };
         site.drive(
@@ -43,9 +42,6 @@ pub(super) async fn execute(global: &Global, args: &FleetRun) -> anyhow::Result<
             Work::New(&mut fleet),
         )
         .await
-    });
-    Ok(match done.await? {
-        Ok(exit) => exit,
-        Err(refusal) => super::super::refused(global, refusal, &run),
     })
+    .await
 }

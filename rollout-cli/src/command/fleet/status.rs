@@ -12,7 +12,6 @@ use crate::exit::Exit;
 use crate::fleet::outcome;
 use crate::past::{self, Past};
 use crate::state::{Kept, Part};
-use crate::view::live::{Size, frame};
 use crate::view::paint::Paint;
 
 pub(super) async fn execute(global: &Global, which: &Which) -> anyhow::Result<Exit> {
@@ -30,18 +29,10 @@ pub(super) async fn execute(global: &Global, which: &Which) -> anyhow::Result<Ex
 
 fn text(global: &Global, kept: &Kept, past: &Past<Fleet>, driven: bool) -> String {
     let paint = Paint::for_stdout(global.no_color);
-    let size = Size {
-        rows: usize::MAX,
-        ..Size::of_terminal()
-    };
     let run = &kept.run;
-    let mut text = format!("fleet {run}\n");
-    // Writing to a string cannot fail, here and below.
-    for line in frame(&past.snapshot, past.replayed.last, size, paint) {
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
+    let mut text = format!("fleet {run}\n{}", past.shown(paint));
     match past.replayed.machine.outcome() {
-        Some(outcome) => text.push_str(&outcome::of_fleet(&outcome, run).here(global).text(paint)),
+        Some(outcome) => text.push_str(&outcome::of_fleet(global, &outcome, run).text(paint)),
         None if driven => text.push_str("\nunder way\n"),
         None => {
             let resume = global.again(&format!("rollout fleet resume {run}"));
@@ -68,9 +59,7 @@ fn lines(global: &Global, kept: &Kept, past: &Past<Fleet>, driven: bool) -> Stri
     let at = past.replayed.last.to_string();
     let counts = past.replayed.machine.counts();
     let last = match past.replayed.machine.outcome() {
-        Some(outcome) => outcome::of_fleet(&outcome, &kept.run)
-            .here(global)
-            .json(kept.run.as_str(), &at),
+        Some(outcome) => outcome::of_fleet(global, &outcome, &kept.run).json(kept.run.as_str(), &at),
         None => json!({
             "at": at,
             "kind": "status",
