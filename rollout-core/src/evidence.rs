@@ -98,6 +98,8 @@ pub enum Cause {
     GateProviderErrors,
     /// An alarm was firing before anything had begun.
     AlarmBeforeStart,
+    /// A blocking check of the environment's readiness fails, or cannot be judged where it must be.
+    NotReady,
     /// The world is not what the plan that is run rests on.
     WorldMoved,
     /// The change window, the credentials or the lease end before the worst case would.

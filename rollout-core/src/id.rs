@@ -272,6 +272,14 @@ impl StepId {
     }
 }
 
+impl ProbeName {
+    /// The probe that asks for the environment's readiness before a release.
+    #[must_use]
+    pub fn readiness() -> Self {
+        Self("readiness".into())
+    }
+}
+
 impl ImageDigest {
     /// The digest of exactly these bytes.
     #[must_use]

@@ -95,6 +95,7 @@ pub mod pace;
 pub mod plan;
 pub mod port;
 pub mod probe;
+pub mod readiness;
 pub mod service;
 pub mod time;
 

@@ -20,12 +20,12 @@ pub mod assumed;
 pub mod document;
 pub mod fleet;
 pub mod rollback;
-mod secret;
+pub(crate) mod secret;
 pub mod step;
 pub mod window;
 pub mod worst;
 
-use rollback::RollbackPolicy;
+use rollback::{Proof, RollbackPolicy};
 use step::{Planned, Steps};
 
 /// Everything that a rollout will do, as its author writes it. Check it with [`RolloutPlan::check`].
@@ -227,6 +227,13 @@ pub struct RolloutPolicy {
     /// What may go back, to what, and how. A plan that names no policy means what held before there was one.
     #[serde(default = "RollbackPolicy::before_there_was_one")]
     pub rollback: RollbackPolicy,
+    /// How sure it must be that the environment is ready for the release ([`readiness`](crate::readiness)): with
+    /// [`Proof::Known`] a blocking check that fails refuses it, with [`Proof::Proven`] one that cannot be judged does, too.
+    #[serde(
+        default = "Proof::before_it_was_asked",
+        skip_serializing_if = "Proof::is_unasked"
+    )]
+    pub readiness: Proof,
 }
 
 impl RolloutPolicy {

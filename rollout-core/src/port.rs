@@ -27,6 +27,8 @@ use crate::id::{
 };
 use crate::image::{Ensured, ImageRef, ManifestTree};
 use crate::probe::{Sample, SampleRequest};
+use crate::readiness::fact::Snapshot as Facts;
+use crate::readiness::intent::Intent;
 use crate::service::{
     Captured, DeploymentStarted, Identity, RestorePoint, RevisionSpec, ServiceChange, ServiceObservation,
     TaskObservation, TaskSpec, Usability,
@@ -163,6 +165,19 @@ pub trait Rollback: Send + Sync {
         assumes: &DeploymentId,
         record: &ServiceDeploymentArn,
     ) -> Result<(), Error>;
+}
+
+/// Facts of an environment, for the checks of [`readiness`](crate::readiness).
+#[async_trait]
+pub trait FactSource: Send + Sync {
+    /// Reads everything that `intent` names, and whatever that leads to, and changes nothing. What cannot be read stands in the
+    /// answer as [`Unknown`](crate::readiness::known::Known::Unknown) with the call and its reason: one that may not be made is no
+    /// error. What does not exist stands there as [`Missing`](crate::readiness::known::Known::Missing). No secret's value is read,
+    /// and no variable's is kept.
+    ///
+    /// # Errors
+    /// Nothing at all could be read, such as for want of credentials.
+    async fn gather(&self, ctx: &OpContext, intent: &Intent) -> Result<Facts, Error>;
 }
 
 /// The ports of one run, together. `source` is the environment that the release was proven in.

@@ -28,6 +28,9 @@ pub enum ProbeTarget {
         /// Their names.
         names: Vec<String>,
     },
+    /// The checks of the environment's [`readiness`](crate::readiness): a blocking one that fails is a failure, one that cannot be
+    /// judged is unknown.
+    Readiness,
     /// The team's own probe.
     Custom {
         /// Which one.

@@ -6,6 +6,9 @@ use std::time::{Duration as StdDuration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+/// A day in milliseconds.
+pub(crate) const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+
 /// Milliseconds since the Unix epoch, UTC.
 ///
 /// Arithmetic saturates: a deadline beyond the end of time is the end of time.

@@ -13,7 +13,7 @@ use crate::evidence::{Cause, Evidence};
 use crate::id::{DeploymentId, ImageDigest, ServiceName, TaskDefinitionArn, ZoneId};
 use crate::image::{Ensured, ManifestTree};
 use crate::machine::{cutover, deployment, gate, promotion, task};
-use crate::plan::rollback::RollbackPolicy;
+use crate::plan::rollback::{Proof, RollbackPolicy};
 use crate::plan::{
     CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan, TaskPlan, When,
 };
@@ -666,6 +666,7 @@ pub(crate) fn plan(reversible: bool) -> RolloutPlan {
         unwind_deployment: deployment_policy(),
         unwind_cutover: cutover_policy(),
         rollback: RollbackPolicy::default(),
+        readiness: Proof::Unasked,
     };
     RolloutPlan::check(Draft {
         run: "r-1".parse().expect("valid"),

@@ -33,7 +33,8 @@ pub struct RollbackPolicy {
     pub hold: Hold,
 }
 
-/// How sure it must be that a last known good release can still run.
+/// How sure it must be of something before the first change: that a last known good release can still run, that the environment is
+/// ready for a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
@@ -43,6 +44,18 @@ pub enum Proof {
     Known,
     /// What cannot be found out refuses the release, too.
     Proven,
+}
+
+impl Proof {
+    /// What held before a plan could say how sure it must be: plans and journals that do not say it mean this one.
+    pub(crate) const fn before_it_was_asked() -> Self {
+        Self::Unasked
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub(crate) const fn is_unasked(&self) -> bool {
+        matches!(self, Self::Unasked)
+    }
 }
 
 /// After which ways back an environment is held.

@@ -89,6 +89,12 @@ pub fn alarm(gate: &StepId, probe: &ProbeName) -> StepId {
     named(&format!("check/{gate}/{probe}"))
 }
 
+/// The environment's readiness before the start.
+#[must_use]
+pub fn readiness() -> StepId {
+    named("check/readiness")
+}
+
 /// A record before the start.
 #[must_use]
 pub fn record(key: &RecordKey) -> StepId {

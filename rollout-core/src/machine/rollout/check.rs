@@ -8,12 +8,12 @@ use super::terms::{self, Terms};
 use super::work::{Child, Work};
 use super::{Action, Effect, End, Event, State, step_images};
 use crate::evidence::{Cause, Evidence, Reason};
-use crate::id::{ImageDigest, RepositoryName, ServiceName, StepId};
+use crate::id::{ImageDigest, ProbeName, RepositoryName, ServiceName, StepId};
 use crate::machine::promotion::{Event as ImageEvent, Promotion};
 use crate::plan::assumed::{Assumed, AssumedRecord};
 use crate::plan::rollback::Proof;
 use crate::plan::{GatePlan, RolloutPlan, step};
-use crate::probe::{ProbeTarget, SampleRequest, Subject, Verdict};
+use crate::probe::{ProbeTarget, Sample, SampleRequest, Subject, Verdict};
 use crate::service::{Captured, Usability};
 use crate::time::Timestamp;
 
@@ -32,6 +32,10 @@ pub(super) fn begin(plan: &RolloutPlan, now: Timestamp) -> (State, Vec<Effect>) 
     for (step, request) in alarms(plan, now) {
         effects.push(work.look(step, Action::SampleAlarm(request), now));
     }
+    if plan.policy.readiness != Proof::Unasked {
+        let action = Action::SampleAlarm(readiness(now));
+        effects.push(work.look(step::readiness(), action, now));
+    }
     for cutover in &plan.cutovers {
         let action = Action::ReadRecord {
             zone: cutover.zone.clone(),
@@ -44,6 +48,19 @@ pub(super) fn begin(plan: &RolloutPlan, now: Timestamp) -> (State, Vec<Effect>) 
         effects.extend(work.begin(step, Child::Image(Box::new(machine)), now));
     }
     (State::Checking(work), effects)
+}
+
+/// The question whether the environment is ready, before anything is changed.
+fn readiness(now: Timestamp) -> SampleRequest {
+    SampleRequest {
+        probe: ProbeName::readiness(),
+        target: ProbeTarget::Readiness,
+        subject: Subject {
+            service: None,
+            images: BTreeMap::new(),
+            changed_at: now,
+        },
+    }
 }
 
 /// Every alarm that a gate will look at.
@@ -104,6 +121,9 @@ pub(super) fn step(
             captured_of(plan, &mut work, service, captured, now).map(|more| effects.extend(more))
         }
         Event::UsabilitySeen { service, seen } => usability_of(plan, &mut work, &service, &seen, now),
+        Event::AlarmSampled { step, sample } if step == step::readiness() => {
+            readiness_of(plan, &mut work, &step, sample, now)
+        }
         Event::AlarmSampled { step, sample } => {
             let known = work.looked(&step, now);
             match sample.verdict {
@@ -207,6 +227,32 @@ fn usability_of(
         work.evidence.extend(told);
     }
     Ok(())
+}
+
+/// What cannot be judged is told, and refuses where the plan wants it proven: asking again right away would not change it.
+fn readiness_of(
+    plan: &RolloutPlan,
+    work: &mut Work,
+    step: &StepId,
+    sample: Sample,
+    now: Timestamp,
+) -> Result<(), Reason> {
+    if !work.looked(step, now) {
+        return Ok(());
+    }
+    let refused = |why: &str| Err(Reason::new(Cause::NotReady, format!("{} {why}", plan.to)));
+    let refusal: Result<(), Reason> = match (sample.verdict, plan.policy.readiness) {
+        (Verdict::Fail, _) => refused("is not ready for a release: blocking checks fail"),
+        (Verdict::Unknown, Proof::Proven) => {
+            refused("is not known to be ready: blocking checks cannot be judged")
+        }
+        (Verdict::Unknown, Proof::Known | Proof::Unasked) => {
+            work.evidence.extend(sample.evidence);
+            return Ok(());
+        }
+        (Verdict::Pass, _) => return Ok(()),
+    };
+    refusal.map_err(|reason| reason.with(sample.evidence))
 }
 
 fn late(work: &Work) -> Reason {

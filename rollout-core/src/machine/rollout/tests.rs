@@ -13,6 +13,7 @@ mod ends;
 mod hints;
 mod look;
 mod policy;
+mod ready;
 mod terms;
 mod told;
 
