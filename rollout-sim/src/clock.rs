@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use rollout_core::port::{Clock, Ports};
+use rollout_core::port::{Clock, FactSource, Ports};
 use rollout_core::time::Timestamp;
 
-use crate::ports::Port;
+use crate::ports::{Facts, Port};
 use crate::world::{Unknown, World};
 
 /// A handle on a world: cheap to clone, all clones see the same world.
@@ -53,6 +53,18 @@ impl SimCloud {
             dns: port.clone(),
             rollback: port,
         })
+    }
+
+    /// What readiness checks judge of an environment. Where the release was proven is asked of `source`, if there is one. See
+    /// [`World::surroundings_mut`] for what the world has no notion of, and [`World::deny`] for what may not be asked.
+    ///
+    /// # Errors
+    /// [`Unknown::Environment`] when one does not exist.
+    pub fn facts(&self, source: Option<&str>, target: &str) -> Result<Arc<dyn FactSource>, Unknown> {
+        let world = self.lock();
+        let index = |name: &str| Ok::<_, Unknown>(world.env(name)?.index);
+        let (source, target) = (source.map(index).transpose()?, index(target)?);
+        Ok(Arc::new(Facts::new(self.clone(), source, target)))
     }
 
     /// The world's clock: to sleep until a moment is to let the world get there, and returns at once.

@@ -176,6 +176,14 @@ impl World {
         Some(self.ask(&server, path).status)
     }
 
+    /// Status code and body of the answer to a GET request; `None` when the host leads nowhere.
+    pub(crate) fn answer_at(&mut self, url: &str) -> Option<(u16, String)> {
+        let request = split(url)?;
+        let server = self.server(&request)?;
+        let answer = self.ask(&server, request.path);
+        Some((answer.status, answer.body))
+    }
+
     fn server(&mut self, request: &Request<'_>) -> Option<Server> {
         let name = self.lead(request.host);
         for env in &self.environments {

@@ -54,6 +54,7 @@
 //! - Let calls go wrong: [`World::disturb`] with a [`Fault`].
 //! - See what was done: [`World::calls`]; a refused run has no [`effects`](Calls::effects).
 //! - Run something on it: [`SimCloud::ports`] and [`SimCloud::clock`].
+//! - Judge whether it is fit for a release: [`SimCloud::facts`], with [`surroundings`] for what it has no notion of.
 //! - Let AWS clients run on it: the module `endpoint`, with the feature of that name.
 //! - Keep a world between two programs: it is `Serialize` and `Deserialize`, and goes on where it was.
 //!
@@ -95,6 +96,7 @@ pub mod endpoint;
     expect(dead_code, reason = "queues are read through the endpoint")
 )]
 mod event;
+mod facts;
 mod faults;
 mod http;
 mod incident;
@@ -120,6 +122,7 @@ mod rng;
 )]
 mod secret;
 mod storefront;
+pub mod surroundings;
 #[cfg(test)]
 mod testkit;
 mod turns;
@@ -148,6 +151,6 @@ pub use faults::{Calls, Disturbance, Fault, Mutation, Operation};
 pub use incident::{Incident, When};
 pub use quota::{Limit, Quotas};
 pub use rng::Span;
-pub use storefront::{Storefront, storefront};
+pub use storefront::{Storefront, storefront, storefront_intent};
 pub use turns::{Stalled, Turns};
 pub use world::{Location, Unknown, World};

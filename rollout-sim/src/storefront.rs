@@ -1,11 +1,21 @@
 //! The project's running case: a shop with a backend, a frontend and a worker, in staging and in production.
 
 use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rollout_core::dns::RecordType;
+use rollout_core::id::ServiceName;
+use rollout_core::plan::ExpectedIdentity;
+use rollout_core::plan::window::Window;
+use rollout_core::readiness::fact::identity::Ask;
+use rollout_core::readiness::intent::{
+    CostIntent, DataIntent, DeployerIntent, HostIntent, Intent, Limits, Preflight, ProcedureIntent,
+    ServiceIntent, Tier, WatchIntent,
+};
+use rollout_core::readiness::price::Prices;
 
 use crate::builder::{BuildError, EnvironmentBuilder, ServiceBuilder};
-use crate::world::World;
+use crate::world::{Location, Unknown, World};
 
 /// The storefront: which tags run where. [`storefront()`] is the ordinary one.
 ///
@@ -129,10 +139,193 @@ fn services(e: EnvironmentBuilder, env: &str, tag: &str, desired: [u32; 3]) -> E
     e.service("backend", |s| {
         own(s, "backend", backend)
             .load_balanced(8787)
+            .check_path("/health/ready")
             .grace(Duration::from_secs(60))
     })
-    .service("frontend", |s| own(s, "frontend", frontend).load_balanced(80))
+    .service("frontend", |s| {
+        own(s, "frontend", frontend)
+            .load_balanced(80)
+            .check_path("/health/ready")
+    })
     .service("worker", |s| own(s, "worker", worker))
     .alarm_on_errors("storefront-backend-5xx", "backend", 100)
     .alarm_on_unhealthy_targets("storefront-unhealthy-hosts", "backend", 0)
+}
+
+/// What an environment of the storefront is meant to be, for readiness checks. No release is about to be made.
+///
+/// | what | names |
+/// |---|---|
+/// | database, cache | `storefront` |
+/// | bucket, distribution | `storefront-assets` with `uploads/`; `E2STOREFRONT0` |
+/// | hosts | those of its zone, and `assets.example.com` in production |
+/// | dashboard, budget | `storefront`, `storefront-<environment>` |
+///
+/// # Errors
+/// [`Unknown`] when the environment does not exist.
+pub fn storefront_intent(world: &World, environment: &str) -> Result<Intent, Unknown> {
+    let places = world.places().into_iter();
+    let place = places
+        .into_iter()
+        .find(|place| place.name.as_str() == environment);
+    let place = place.ok_or_else(|| Unknown::Environment(environment.to_owned()))?;
+    let production = environment == "production";
+    Ok(Intent {
+        environment: place.name.clone(),
+        tier: if production {
+            Tier::Production
+        } else {
+            Tier::Staging
+        },
+        expects: ExpectedIdentity {
+            account: place.account.clone(),
+            region: place.region.clone(),
+            caller: None,
+        },
+        cluster: place.cluster.clone(),
+        services: ["backend", "frontend", "worker"]
+            .into_iter()
+            .map(|name| meant(name, environment))
+            .collect::<Result<_, _>>()?,
+        hosts: hosts(production, &place.region),
+        data: data(&place),
+        deployer: deployer(&place),
+        watch: WatchIntent {
+            dashboard: Some("storefront".to_owned()),
+            slots: [(
+                "checkout-errors".to_owned(),
+                "storefront-checkout-errors".to_owned(),
+            )]
+            .into(),
+        },
+        cost: CostIntent {
+            budget: Some(format!("storefront-{environment}")),
+            monthly_cents: Some(80_000),
+            prices: Prices::known().with(prices(&place.region)),
+        },
+        procedure: procedure(),
+        release: None,
+        limits: Limits::default(),
+        questions: Vec::new(),
+    })
+}
+
+fn meant(name: &str, environment: &str) -> Result<ServiceIntent, Unknown> {
+    let (port, paths): (_, &[&str]) = match name {
+        "backend" => (Some(8787), &["/api/*", "/health/*"]),
+        "frontend" => (Some(80), &["/*"]),
+        _ => (None, &[]),
+    };
+    Ok(ServiceIntent {
+        proven_as: None,
+        name: ServiceName::new(name)?,
+        port,
+        live: Some("/health/live".to_owned()),
+        ready: Some("/health/ready".to_owned()),
+        base_url: Some(format!("http://{name}.{environment}.internal")),
+        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        patience: Duration::from_secs(1_800),
+        architecture: None,
+    })
+}
+
+/// In production a cutover is ahead: the shop is still served by the machines of before.
+fn hosts(production: bool, region: &str) -> Vec<HostIntent> {
+    let host = |name: &str, target: Option<String>, cutover_ahead| HostIntent {
+        name: name.to_owned(),
+        zone: "Z0STOREFRONT".to_owned(),
+        target,
+        cutover_ahead,
+        lowers_ttl: false,
+        kept_seconds: cutover_ahead.then_some(3_600),
+    };
+    if !production {
+        return vec![host("staging.example.com", None, false)];
+    }
+    let legacy = crate::builder::name_of_balancer("storefront-legacy", "production", region);
+    let distribution = "d111111abcdef8.cloudfront.net".to_owned();
+    vec![
+        host("shop.example.com", Some(legacy), true),
+        host("assets.example.com", Some(distribution), false),
+    ]
+}
+
+fn data(place: &Location) -> DataIntent {
+    let origin = "https://shop.example.com".to_owned();
+    let bucket = "storefront-assets".to_owned();
+    DataIntent {
+        databases: vec!["storefront".to_owned()],
+        caches: vec!["storefront".to_owned()],
+        buckets: BTreeMap::from([(bucket.clone(), "uploads/".to_owned())]),
+        distributions: vec!["E2STOREFRONT0".to_owned()],
+        origins: BTreeSet::from([origin.clone()]),
+        preflights: vec![Preflight {
+            url: format!("https://{bucket}.s3.{}.amazonaws.com/uploads/probe", place.region),
+            origin,
+            method: "PUT".to_owned(),
+        }],
+        replaces_files: true,
+        invalidates: vec!["E2STOREFRONT0".to_owned()],
+        origin_path: Some("/current".to_owned()),
+    }
+}
+
+fn deployer(place: &Location) -> DeployerIntent {
+    let (account, region, cluster) = (&place.account, &place.region, &place.cluster);
+    let role = format!("arn:aws:iam::{account}:role/deployer");
+    let ask = |action: &str, resource: String| Ask {
+        principal: role.clone(),
+        action: action.to_owned(),
+        resource,
+    };
+    let asks = vec![
+        ask("ecs:RegisterTaskDefinition", "*".to_owned()),
+        ask(
+            "ecs:UpdateService",
+            format!("arn:aws:ecs:{region}:{account}:service/{cluster}/*"),
+        ),
+        ask(
+            "iam:PassRole",
+            format!("arn:aws:iam::{account}:role/{cluster}-execution"),
+        ),
+    ];
+    DeployerIntent {
+        role: Some(role),
+        repository: Some("example/storefront".to_owned()),
+        environment: Some(place.name.to_string()),
+        asks,
+    }
+}
+
+fn procedure() -> ProcedureIntent {
+    let areas = [("service", "Ada"), ("database", "Grace"), ("network", "Edsger")];
+    ProcedureIntent {
+        window: Some(Window::default()),
+        owners: areas
+            .map(|(area, owner)| (area.to_owned(), owner.to_owned()))
+            .into(),
+        areas: areas.map(|(area, _)| area.to_owned()).into(),
+        approvals: 2,
+        soak: Duration::from_secs(24 * 60 * 60),
+        smoke_tests: true,
+    }
+}
+
+/// What the table of known prices lacks in some regions: figures of ours.
+fn prices(region: &str) -> Prices {
+    let own = [
+        ("postgres_db.t4g.medium_hour", 74_000),
+        ("postgres_gib_month", 137_000),
+        ("cache.t4g.small_hour", 37_000),
+    ];
+    Prices {
+        dated: "2026-01-01".to_owned(),
+        source: "the contract of the storefront".to_owned(),
+        regions: [(
+            region.to_owned(),
+            own.map(|(name, price)| (name.to_owned(), price)).into(),
+        )]
+        .into(),
+        ..Prices::default()
+    }
 }

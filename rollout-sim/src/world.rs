@@ -499,6 +499,14 @@ impl World {
         Ok(())
     }
 
+    /// Whether anything that is planned in an environment waits for a deployment.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn deployments_are_waited_for(&self, env: u16) -> bool {
+        self.planned
+            .iter()
+            .any(|planned| planned.env == env && planned.waits_for.is_some())
+    }
+
     /// A service is being deployed to: what waited for that is planned.
     pub(crate) fn deployment_begins(&mut self, env: u16, service: u16) {
         let name = self.environments[env as usize].services[service as usize]

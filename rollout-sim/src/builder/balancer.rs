@@ -294,7 +294,7 @@ pub(super) const CHECKS: Checks = Checks {
 pub(crate) const BALANCER_ZONE: &str = "Z215JYRZR1TBD5";
 
 /// Digits or hex that follow from names alone, so that a file can hold them.
-fn fingerprint(text: &str) -> u64 {
+pub(crate) fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

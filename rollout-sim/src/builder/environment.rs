@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use rollout_core::id::{EnvironmentName, ImageTag, RepositoryName};
+use rollout_core::readiness::fact::Snapshot;
 
 use super::BuildError;
 use super::balancer::{BalancerBuilder, empty_group, pair_up, serve_the_rest};
@@ -16,6 +17,7 @@ use crate::ecs::revision::secret_references;
 use crate::ecs::{Cluster, Environment, Launch, Timing};
 use crate::kernel::{Happening, Kernel};
 use crate::metric::Metrics;
+use crate::surroundings::Surroundings;
 
 /// Describes an environment of a [`WorldBuilder`](crate::WorldBuilder).
 #[derive(Clone, Debug)]
@@ -40,6 +42,7 @@ pub struct EnvironmentBuilder {
     /// `valueFrom` of what is to be there as well.
     pub(super) references: Vec<String>,
     pub(super) acls: Vec<WebAclBuilder>,
+    surroundings: Surroundings,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +88,7 @@ impl EnvironmentBuilder {
             secrets: Vec::new(),
             references: Vec::new(),
             acls: Vec::new(),
+            surroundings: Surroundings::default(),
         }
     }
 
@@ -227,6 +231,15 @@ impl EnvironmentBuilder {
         self
     }
 
+    /// What stands around it: what facts are told of that the world has no notion of. See
+    /// [`World::surroundings_mut`](crate::World::surroundings_mut), and
+    /// [`well_built`](crate::surroundings::well_built) for one in which nothing is amiss.
+    #[must_use]
+    pub fn surroundings(mut self, facts: Snapshot) -> Self {
+        self.surroundings = Surroundings::of(facts);
+        self
+    }
+
     /// Adds an alarm that only a script moves; it begins as OK.
     #[must_use]
     pub fn alarm(mut self, name: &str) -> Self {
@@ -283,6 +296,7 @@ impl EnvironmentBuilder {
             capacity: None,
             services: Vec::new(),
             revisions: Vec::new(),
+            shared: 0,
             tasks: BTreeMap::new(),
             jobs: BTreeMap::new(),
             stopped_jobs: VecDeque::new(),
@@ -293,6 +307,7 @@ impl EnvironmentBuilder {
             metrics: Metrics::default(),
             registry: Registry::default(),
             hosts: BTreeMap::new(),
+            surroundings: self.surroundings,
         };
         for name in self.repositories {
             env.registry.create(k.now, &RepositoryName::new(name)?);

@@ -37,6 +37,7 @@ pub struct ServiceBuilder {
     port: Option<u16>,
     target_group: Option<String>,
     checks: Checks,
+    check_path: Option<String>,
     deregistration_delay: Duration,
     settled_for: Option<Duration>,
     hosts: Vec<String>,
@@ -63,6 +64,7 @@ impl ServiceBuilder {
             port: None,
             target_group: None,
             checks: CHECKS,
+            check_path: None,
             deregistration_delay: Duration::from_secs(5),
             settled_for: Some(TWO_DAYS),
             hosts: Vec::new(),
@@ -190,6 +192,14 @@ impl ServiceBuilder {
             healthy: u64::from(healthy.max(1)),
             unhealthy: u64::from(unhealthy.max(1)),
         };
+        self
+    }
+
+    /// The path that the target group asks, `/` unless told otherwise. It is told again and not acted upon: whether a task passes is
+    /// its image's doing.
+    #[must_use]
+    pub fn check_path(mut self, path: &str) -> Self {
+        self.check_path = Some(path.to_owned());
         self
     }
 
@@ -346,6 +356,9 @@ impl ServiceBuilder {
         let mut groups = groups.into_iter().map(|(port, arn, name)| {
             let mut group = TargetGroup::new(arn, name, port, self.checks);
             group.deregistration_delay = millis(self.deregistration_delay);
+            if let Some(path) = &self.check_path {
+                path.clone_into(&mut group.probe.path);
+            }
             env.groups.push(group);
             env.groups.len() as u16 - 1
         });

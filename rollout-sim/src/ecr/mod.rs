@@ -255,6 +255,17 @@ impl Registry {
         named.manifests.is_empty() || named.manifests.iter().any(fits)
     }
 
+    /// The architectures of an index, as it names them; none of a single image.
+    pub(crate) fn architectures(&self, repository: &RepositoryName, digest: &ImageDigest) -> Vec<String> {
+        let held = self.repositories.get(repository);
+        let manifest = held.and_then(|held| held.manifests.get(digest));
+        let named: Named = manifest
+            .and_then(|manifest| serde_json::from_str(&manifest.bytes).ok())
+            .unwrap_or_default();
+        let platforms = named.manifests.into_iter().filter_map(|image| image.platform);
+        platforms.map(|platform| platform.architecture).collect()
+    }
+
     /// A manifest, byte for byte.
     pub(crate) fn bytes(&self, repository: &RepositoryName, digest: &ImageDigest) -> Option<&[u8]> {
         let manifest = self.repositories.get(repository)?.manifests.get(digest)?;

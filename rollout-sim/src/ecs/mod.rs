@@ -12,6 +12,7 @@ use crate::elb::{LoadBalancer, TargetGroup};
 use crate::kernel::{Happening, Kernel};
 use crate::metric::Metrics;
 use crate::rng::{Span, Stream};
+use crate::surroundings::Surroundings;
 
 pub(crate) mod breaker;
 pub(crate) mod deployment;
@@ -132,6 +133,13 @@ pub(crate) struct Environment {
     pub(crate) capacity: Option<u32>,
     pub(crate) services: Vec<Service>,
     pub(crate) revisions: Vec<Revision>,
+    /// How many of these, from the first one, the other environments of the account and region have. A stored world begins again.
+    #[serde(skip)]
+    #[cfg_attr(
+        not(feature = "endpoint"),
+        expect(dead_code, reason = "only the endpoint shares revisions")
+    )]
+    pub(crate) shared: usize,
     pub(crate) tasks: BTreeMap<u64, Task>,
     /// By cluster and client token.
     pub(crate) jobs: BTreeMap<String, Token>,
@@ -146,6 +154,9 @@ pub(crate) struct Environment {
     pub(crate) registry: Registry,
     /// Host names that lead to a service's tasks directly.
     pub(crate) hosts: BTreeMap<String, u16>,
+    /// Left out of stored worlds of before there were any.
+    #[serde(default)]
+    pub(crate) surroundings: Surroundings,
 }
 
 impl Environment {
@@ -165,6 +176,17 @@ impl Environment {
             gone = Some(index);
         }
         gone
+    }
+
+    /// The ARN of a service.
+    pub(crate) fn service_arn(&self, s: u16) -> String {
+        let service = &self.services[s as usize];
+        let cluster = &self.clusters[service.cluster as usize].name;
+        let (region, account) = (&self.region, &self.account);
+        format!(
+            "arn:aws:ecs:{region}:{account}:service/{cluster}/{}",
+            service.name
+        )
     }
 
     /// The scheduler will look at the owner of a task.

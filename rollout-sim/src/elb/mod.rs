@@ -12,15 +12,17 @@ mod health;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "endpoint"))]
+pub(crate) use balancer::Redirect;
 pub(crate) use balancer::{Action, Condition, Listener, LoadBalancer, Priority, Request, Rule, Weighted};
 pub(crate) use check::{Checks, TargetState};
 #[cfg(any(test, feature = "endpoint"))]
 pub(crate) use control::NewListener;
 pub(crate) use control::{listener_arn, rule_arn};
 pub(crate) use group::{Failure, Machine, Probe, TargetGroup};
-pub(crate) use health::address;
 #[cfg(feature = "endpoint")]
-pub(crate) use {balancer::Redirect, health::TargetHealth};
+pub(crate) use health::TargetHealth;
+pub(crate) use health::address;
 
 /// Why a call about load balancers was refused. `Display` is the message; where it is not quoted from an answer of AWS that
 /// has been published, the words are ours.

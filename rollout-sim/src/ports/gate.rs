@@ -109,6 +109,12 @@ impl HealthGate for Port {
                 } => world.sample_targets(self.target, target_group, *at_least),
                 ProbeTarget::Http(probe) => Ok(world.http(probe)),
                 ProbeTarget::Alarms { names } => Ok(world.sample_alarms(self.target, names)),
+                // Facts are another port's: `rollout_core::readiness::gate` asks it.
+                ProbeTarget::Readiness => Err(Error::new(
+                    ErrorKind::Unsupported,
+                    Operation::Sample.name(),
+                    "the gates of the simulation do not judge readiness: put a `ReadinessGate` before them",
+                )),
                 ProbeTarget::Custom { name, .. } => Ok(Sample {
                     at: now,
                     verdict: Verdict::Unknown,

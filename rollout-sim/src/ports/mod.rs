@@ -9,11 +9,14 @@ use crate::world::World;
 
 mod dns;
 mod environment;
+mod facts;
 mod gate;
 mod image;
 mod rollback;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use facts::{Facts, role_of};
 
 /// All ports of a run: what it changes is the target's.
 #[derive(Clone, Debug)]

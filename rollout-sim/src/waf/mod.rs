@@ -336,6 +336,12 @@ impl WebAcls {
         self.by_arn(held.acl.said.as_deref()?).ok()
     }
 
+    /// The name of the web ACL that is said to protect a load balancer, if one does; `None` when nobody ever said anything of it.
+    pub(crate) fn said_of(&self, resource: &str) -> Option<Option<&str>> {
+        let known = self.associations.iter().any(|a| a.resource == resource);
+        known.then(|| self.of_resource(resource).map(|acl| acl.name.as_str()))
+    }
+
     /// The load balancers that a web ACL is said to protect, also those that are gone since.
     pub(crate) fn resources<'a>(&'a self, acl: &'a str) -> impl Iterator<Item = &'a str> {
         let held = self.associations.iter();

@@ -19,7 +19,7 @@ use rollout_core::id::{RepositoryName, RunId, ServiceName, ZoneId};
 use rollout_core::journal::MemoryJournal;
 use rollout_core::machine::{Lifecycle, Machine, Transitions, cutover, deployment, gate, promotion, task};
 use rollout_core::observer::Silent;
-use rollout_core::plan::rollback::RollbackPolicy;
+use rollout_core::plan::rollback::{Proof, RollbackPolicy};
 use rollout_core::plan::{Bounds, Draft, ExpectedIdentity, GatePlan, RolloutPolicy, ServicePlan};
 use rollout_core::port::Ports;
 use rollout_core::probe::{HttpProbe, ProbeTarget};
@@ -156,6 +156,7 @@ pub fn draft(run: &str, to: &Account) -> Draft {
             },
             unwind_deployment: patience(0),
             rollback: RollbackPolicy::default(),
+            readiness: Proof::Unasked,
             unwind_cutover: cutover_policy(),
             bounds: Bounds { services_at_once: 1 },
         },

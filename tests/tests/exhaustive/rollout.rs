@@ -6,7 +6,7 @@ use rollout_core::machine::gate::{Condition, ProbeSpec};
 use rollout_core::machine::promotion::{self, Reference};
 use rollout_core::machine::rollout::Rollout;
 use rollout_core::machine::{cutover, deployment};
-use rollout_core::plan::rollback::RollbackPolicy;
+use rollout_core::plan::rollback::{Proof, RollbackPolicy};
 use rollout_core::plan::{
     Bounds, CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPlan, RolloutPolicy, ServicePlan,
 };
@@ -52,6 +52,7 @@ pub(crate) fn policy() -> RolloutPolicy {
         },
         unwind_deployment: patience(20),
         rollback: RollbackPolicy::before_there_was_one(),
+        readiness: Proof::Unasked,
         unwind_cutover: cutover::Policy {
             poll_first: STALE,
             poll_max: STALE,

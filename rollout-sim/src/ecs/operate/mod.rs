@@ -91,12 +91,6 @@ impl Environment {
         self.arn(&format!("cluster/{}", self.clusters[cluster as usize].name))
     }
 
-    pub(crate) fn service_arn(&self, s: u16) -> String {
-        let service = &self.services[s as usize];
-        let cluster = &self.clusters[service.cluster as usize].name;
-        self.arn(&format!("service/{cluster}/{}", service.name))
-    }
-
     /// A cluster by name or ARN; `default` when none is named.
     pub(crate) fn find_cluster(&self, named: Option<&str>) -> Result<u16, Refused> {
         let name = short(named.unwrap_or("default"));
