@@ -194,14 +194,14 @@ fn retry_after(answer: &HttpResponse) -> Option<Duration> {
         .or_else(|| number("retry-after").map(Duration::from_secs))
 }
 
-struct Row {
-    kind: ErrorKind,
+pub(crate) struct Row {
+    pub(crate) kind: ErrorKind,
     retry: Retry,
     server_fault: bool,
 }
 
 /// The table. A code that is not in it is judged by its ending, then by the HTTP status.
-fn classify(code: &str, status: u16) -> Row {
+pub(crate) fn classify(code: &str, status: u16) -> Row {
     let client = |kind, retry| Row {
         kind,
         retry,
@@ -226,7 +226,8 @@ fn classify(code: &str, status: u16) -> Row {
         }
         // "No such ..." of Route 53, S3 and older services; the `*NotFoundException` of the others is caught below.
         "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" | "NoSuchHostedZone" | "NoSuchChange" | "NoSuchHealthCheck" | "NoSuchDelegationSet" | "ResourceNotFound"
-        | "LoadBalancerNotFound" | "TargetGroupNotFound" | "ListenerNotFound" | "RuleNotFound" => {
+        | "LoadBalancerNotFound" | "TargetGroupNotFound" | "ListenerNotFound" | "RuleNotFound"
+        | "NoSuchEntity" | "WAFNonexistentItemException" => {
             client(ErrorKind::NotFound, Retry::Never)
         }
         // ECS says so about a service that is draining or inactive.
@@ -265,22 +266,6 @@ fn classify(code: &str, status: u16) -> Row {
         code if code.starts_with("AccessDenied") => client(ErrorKind::PermissionDenied, Retry::Never),
         _ => by_status(status),
     }
-}
-
-/// Whether a code says that the account calls too often. A zone that is busy with one change does not say so.
-// Asked by the observer, whose calls a queue's are not.
-#[cfg(any(
-    feature = "cloudwatch",
-    feature = "ecr",
-    feature = "ecs",
-    feature = "elbv2",
-    feature = "logs",
-    feature = "route53",
-    feature = "secretsmanager",
-    feature = "sts"
-))]
-pub(crate) fn is_too_many(code: &str, status: u16) -> bool {
-    code != "PriorRequestNotComplete" && classify(code, status).kind == ErrorKind::Throttled
 }
 
 /// What the HTTP status alone says.

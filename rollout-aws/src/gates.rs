@@ -63,6 +63,10 @@ impl Gates {
                 .alarms
                 .as_ref()
                 .ok_or_else(|| built_in("alarms", "cloudwatch", "AlarmGate")),
+            ProbeTarget::Readiness => Err(missing(
+                "readiness".to_owned(),
+                "put `rollout_core::readiness::gate::ReadinessGate` before these gates".to_owned(),
+            )),
             ProbeTarget::Custom { name, .. } => self.custom.get(name).ok_or_else(|| {
                 let known: Vec<&str> = self.custom.keys().map(String::as_str).collect();
                 let remedy = if known.is_empty() {

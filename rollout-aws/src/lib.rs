@@ -13,6 +13,7 @@
 //! | `route53` | Route 53 | records as compare-and-set | `DnsCutover` | see its module |
 //! | `probe` | none | HTTP probe | `HealthGate` | none |
 //! | `object-store` | S3, or another store with conditional writes | `objects::ObjectJournal`, `objects::ObjectLeaseStore` | `Journal`, `LeaseStore` | `objects::ACTIONS` |
+//! | `readiness` (brings the others it reads with) | all that an environment is made of | `readiness::AwsFacts` | `FactSource` | `readiness::ACTIONS` |
 //! | `clock` | none | wall clock on Tokio's timer | `Clock` | none |
 //! | `full` | all of them | | | |
 //!
@@ -56,7 +57,10 @@ pub mod clock;
 pub mod cloudwatch;
 #[cfg(any(feature = "ecr", feature = "probe"))]
 pub mod connector;
-#[cfg(all(test, any(feature = "ecr", feature = "ecs", feature = "route53")))]
+#[cfg(all(
+    test,
+    any(feature = "ecr", feature = "ecs", feature = "route53", feature = "sqs")
+))]
 #[path = "../../fuzz/src/replay.rs"]
 #[expect(unreachable_pub, reason = "shared by the tests of several crates")]
 mod corpus;
@@ -90,6 +94,8 @@ pub mod observer;
 pub(crate) mod page;
 #[cfg(feature = "probe")]
 pub mod probe;
+#[cfg(feature = "readiness")]
+pub mod readiness;
 #[cfg(any(feature = "probe", feature = "route53"))]
 pub mod resolve;
 #[cfg(feature = "route53")]

@@ -152,15 +152,15 @@ pub(crate) fn unseen(error: Error) -> Result<Found, Error> {
 /// `valueFrom` (Amazon ECS developer guide, "Pass Secrets Manager secrets through Amazon ECS environment variables"): the ARN,
 /// then key, label and version, each of which may be left empty.
 #[derive(Debug, PartialEq, Eq)]
-struct Reference {
-    arn: String,
-    region: String,
+pub(crate) struct Reference {
+    pub(crate) arn: String,
+    pub(crate) region: String,
     stage: Option<String>,
     version: Option<String>,
 }
 
 impl Reference {
-    fn read(value_from: &str) -> Option<Self> {
+    pub(crate) fn read(value_from: &str) -> Option<Self> {
         let parts: Vec<&str> = value_from.split(':').collect();
         let [
             "arn",

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{
@@ -16,8 +17,10 @@ use http_body_util::Full;
 use rollout_core::context::OpContext;
 use rollout_core::id::Generation;
 use rollout_core::pace::Priority;
+use rollout_core::port::Clock;
 use rollout_core::time::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::sts::{Expected, IdentityGuard};
 
@@ -161,5 +164,25 @@ pub(crate) fn context() -> OpContext {
         generation: Generation(1),
         deadline: Timestamp::MAX,
         priority: Priority::Look,
+    }
+}
+
+/// Tokio's time, which is paused.
+pub(crate) struct Virtual(Instant);
+
+impl Virtual {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+#[async_trait]
+impl Clock for Virtual {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_000_000).after(self.0.elapsed())
+    }
+
+    async fn sleep_until(&self, moment: Timestamp) {
+        tokio::time::sleep(moment.since(self.now())).await;
     }
 }

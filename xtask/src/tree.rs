@@ -25,7 +25,7 @@ const IMPURE: [&str; 8] = [
 const SEEDED: [&str; 3] = ["rand", "rand_chacha", "rand_core"];
 
 /// The AWS services that each feature of `rollout-aws` brings. Both adapters of ECR and ECS ask STS who is calling.
-const SERVICES: [(&str, &[&str]); 12] = [
+const SERVICES: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("cloudwatch", &["cloudwatch"]),
     ("ecr", &["ecr", "sts"]),
@@ -34,6 +34,30 @@ const SERVICES: [(&str, &[&str]); 12] = [
     ("logs", &["cloudwatchlogs"]),
     ("object-store", &[]),
     ("probe", &[]),
+    (
+        "readiness",
+        &[
+            "acm",
+            "budgets",
+            "cloudfront",
+            "cloudwatch",
+            "cloudwatchlogs",
+            "ec2",
+            "ecr",
+            "ecs",
+            "elasticache",
+            "elasticloadbalancingv2",
+            "iam",
+            "rds",
+            "route53",
+            "s3",
+            "secretsmanager",
+            "sns",
+            "ssm",
+            "sts",
+            "wafv2",
+        ],
+    ),
     ("route53", &["route53"]),
     ("secretsmanager", &["secretsmanager"]),
     ("sqs", &["sqs"]),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// The media types that a registry may answer with. Without this list ECR may convert what it holds, and the bytes would
 /// no longer have their digest (Amazon ECR API, "BatchGetImage": `acceptedMediaTypes`).
-pub(super) const ACCEPTED: &[&str] = &[
+pub(crate) const ACCEPTED: &[&str] = &[
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",

@@ -22,6 +22,8 @@ use rollout_core::image::{Ensured, ImageRef, ManifestTree};
 use rollout_core::port::ImagePromotion;
 
 pub use self::layer::{HttpLayers, LayerSource, LayerStream};
+#[cfg(feature = "readiness")]
+pub(crate) use self::manifest::ACCEPTED;
 use self::manifest::Refers;
 pub use self::registry::Registry;
 use crate::sts::IdentityGuard;

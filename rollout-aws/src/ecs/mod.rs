@@ -44,11 +44,11 @@ use crate::time::{Now, system};
 
 pub(crate) const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
 const UPDATE_SERVICE: &str = "ecs:UpdateService";
-const LIST_RECORDS: &str = "ecs:ListServiceDeployments";
+pub(crate) const LIST_RECORDS: &str = "ecs:ListServiceDeployments";
 pub(crate) const DESCRIBE_RECORDS: &str = "ecs:DescribeServiceDeployments";
 const STOP_RECORD: &str = "ecs:StopServiceDeployment";
 pub(crate) const DESCRIBE_SERVICE_REVISIONS: &str = "ecs:DescribeServiceRevisions";
-const LIST_TASKS: &str = "ecs:ListTasks";
+pub(crate) const LIST_TASKS: &str = "ecs:ListTasks";
 pub(crate) const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
 const DESCRIBE_TASK_DEFINITION: &str = "ecs:DescribeTaskDefinition";
 const REGISTER: &str = "ecs:RegisterTaskDefinition";

@@ -11,9 +11,10 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
 use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
+use rollout_core::error::ErrorKind;
 
 use super::SharedObserver;
-use crate::error::is_too_many;
+use crate::error::classify;
 
 /// Tells the observer what it did not let through itself. For one client.
 #[derive(Clone, Debug)]
@@ -32,6 +33,14 @@ impl Meter {
     }
 }
 
+/// The operation that is about to be sent, and whether it was sent before: the SDK's second tries are the same call.
+pub(crate) fn tried(cfg: &ConfigBag) -> Option<(&str, bool)> {
+    let again = cfg
+        .load::<RequestAttempts>()
+        .is_some_and(|made| made.attempts() > 1);
+    cfg.load::<Metadata>().map(|call| (call.name(), again))
+}
+
 impl Intercept for Meter {
     fn name(&self) -> &'static str {
         "rollout-meter"
@@ -43,11 +52,8 @@ impl Intercept for Meter {
         _components: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let again = cfg
-            .load::<RequestAttempts>()
-            .is_some_and(|made| made.attempts() > 1);
-        if let Some(call) = cfg.load::<Metadata>().filter(|_| again) {
-            self.observer.pace.charge(self.service, call.name());
+        if let Some((call, true)) = tried(cfg) {
+            self.observer.pace.charge(self.service, call);
         }
         Ok(())
     }
@@ -66,6 +72,11 @@ impl Intercept for Meter {
         }
         Ok(())
     }
+}
+
+/// Whether a code says that the account calls too often. A zone that is busy with one change does not say so.
+fn is_too_many(code: &str, status: u16) -> bool {
+    code != "PriorRequestNotComplete" && classify(code, status).kind == ErrorKind::Throttled
 }
 
 /// The error code of an answer, whichever protocol it speaks.

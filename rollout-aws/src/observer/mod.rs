@@ -52,6 +52,8 @@ use rollout_core::time::Timestamp;
 #[cfg(any(feature = "cloudwatch", feature = "ecs"))]
 use self::batch::Batcher;
 pub(crate) use self::meter::Meter;
+#[cfg(feature = "readiness")]
+pub(crate) use self::meter::tried;
 
 /// How long a read waits for others to join it, unless told otherwise.
 pub const GATHER: Duration = Duration::from_millis(250);

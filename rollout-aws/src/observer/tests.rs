@@ -1,7 +1,6 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 
-use async_trait::async_trait;
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, join};
 use rollout_core::error::{Applied, Retry};
@@ -13,24 +12,10 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::ecs::EcsEnvironment;
-use crate::testing::{Answer, Aws, context, error, ok};
-
-/// Tokio's time, which is paused.
-struct Virtual(Instant);
-
-#[async_trait]
-impl Clock for Virtual {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_000_000).after(self.0.elapsed())
-    }
-
-    async fn sleep_until(&self, moment: Timestamp) {
-        tokio::time::sleep(moment.since(self.now())).await;
-    }
-}
+use crate::testing::{Answer, Aws, Virtual, context, error, ok};
 
 fn observer() -> Arc<SharedObserver> {
-    Arc::new(SharedObserver::new(Arc::new(Virtual(Instant::now())), 7))
+    Arc::new(SharedObserver::new(Arc::new(Virtual::new()), 7))
 }
 
 fn of_run(number: usize) -> OpContext {
@@ -212,7 +197,7 @@ async fn who_has_no_time_left_is_told_so_and_the_others_wait_on() {
 
 #[tokio::test(start_paused = true)]
 async fn while_the_bucket_is_dry_more_join() {
-    let clock = Arc::new(Virtual(Instant::now()));
+    let clock = Arc::new(Virtual::new());
     let limit = Limit::new("ecs", &["DescribeServices"], 2, 1);
     let bench = Bench {
         observer: Arc::new(SharedObserver::with_limits(clock, vec![limit], 7)),
@@ -310,7 +295,7 @@ async fn a_call_that_was_one_too_many_empties_the_bucket() {
 async fn a_call_that_cannot_be_made_in_time_is_not_made() {
     let aws = Aws::new(|_, _| ok(json!({})));
     let limit = Limit::new("ecs", &["StopTask"], 1, 1);
-    let clock: Arc<dyn Clock> = Arc::new(Virtual(Instant::now()));
+    let clock: Arc<dyn Clock> = Arc::new(Virtual::new());
     let observer = Arc::new(SharedObserver::with_limits(Arc::clone(&clock), vec![limit], 7));
     let environment = environment(&aws, &observer);
     let task = "arn:aws:ecs:eu-central-1:123456789012:task/prod/1"
@@ -361,7 +346,7 @@ async fn a_write_is_guarded_by_looks_that_were_made_after_its_turn_came() {
         }
     });
     let limit = Limit::new("ecs", &["UpdateService"], 1, 1);
-    let clock: Arc<dyn Clock> = Arc::new(Virtual(begun));
+    let clock: Arc<dyn Clock> = Arc::new(Virtual::new());
     let observer = Arc::new(SharedObserver::with_limits(clock, vec![limit], 7).gathering(Duration::ZERO));
     let environment = environment(&aws, &observer);
     let update = async |n: usize| {

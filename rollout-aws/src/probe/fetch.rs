@@ -99,7 +99,7 @@ async fn exchange(client: &reqwest::Client, url: Url) -> Result<Fetched, reqwest
 }
 
 /// A client that can connect to these addresses only, whatever name it is told.
-fn client(addresses: Vec<SocketAddr>) -> Result<reqwest::Client, Error> {
+pub(super) fn client(addresses: Vec<SocketAddr>) -> Result<reqwest::Client, Error> {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

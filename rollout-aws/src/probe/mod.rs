@@ -17,6 +17,8 @@
 
 mod address;
 mod fetch;
+#[cfg(feature = "readiness")]
+mod question;
 #[cfg(test)]
 mod tests;
 

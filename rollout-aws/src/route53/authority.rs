@@ -18,7 +18,7 @@ use crate::error::from_sdk;
 /// the weight is then missed by chance once in 20 times, and the machine asks again.
 const WEIGHTED_TRIES: u32 = 28;
 
-const DNS_PORT: u16 = 53;
+pub(super) const DNS_PORT: u16 = 53;
 
 /// What an answer must be.
 #[derive(Debug)]

@@ -32,6 +32,8 @@ mod authority;
 mod convert;
 #[cfg(test)]
 mod corpus;
+#[cfg(feature = "readiness")]
+mod delegation;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -58,6 +60,9 @@ use rollout_core::error::{Error, ErrorKind, Retry};
 use rollout_core::id::{ChangeId, ZoneId};
 use rollout_core::port::DnsCutover;
 
+#[cfg(feature = "readiness")]
+pub use self::delegation::{Delegation, ParentServers};
+pub(crate) use self::text::plain_name;
 use crate::config;
 use crate::edge::{RequestCount, TargetHealth};
 use crate::error::from_sdk;
@@ -242,8 +247,8 @@ impl Route53Cutover {
                     let text = format!("{key} in zone {zone}: a record without a name or a type was listed");
                     return Err(Error::new(ErrorKind::Unexpected, LIST, text).retry(Retry::Later));
                 }
-                let ours = text::plain_name(listed.name()) == name
-                    && convert::record_type(listed.r#type()) == *wanted;
+                let ours =
+                    plain_name(listed.name()) == name && convert::record_type(listed.r#type()) == *wanted;
                 if !ours {
                     return mixed(key, others);
                 }
@@ -256,7 +261,7 @@ impl Route53Cutover {
             let Some((next_name, next_type)) = next else {
                 return mixed(key, others);
             };
-            if text::plain_name(&next_name) != name || convert::record_type(&next_type) != *wanted {
+            if plain_name(&next_name) != name || convert::record_type(&next_type) != *wanted {
                 return mixed(key, others);
             }
             request = self

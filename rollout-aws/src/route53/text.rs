@@ -2,7 +2,7 @@
 
 /// A name as Route 53 lists it, made comparable: `\052` and its like undone, lower case, no trailing dot
 /// (Amazon Route 53 developer guide, "DNS domain name format": other characters are listed as `\` and three octal digits).
-pub(super) fn plain_name(listed: &str) -> String {
+pub(crate) fn plain_name(listed: &str) -> String {
     let mut bytes = unescape(listed);
     if bytes.last() == Some(&b'.') {
         bytes.pop();

@@ -165,40 +165,51 @@ impl Question {
 /// # Errors
 /// Why there is no answer, in words.
 pub(super) async fn ask(server: SocketAddr, question: &Question) -> Result<Reply, String> {
+    let answer = exchange(server, question, false).await?;
+    Ok(read(question, &answer))
+}
+
+/// Asks, at most [`TRIES`] times, and gives the whole answer. `recursive` lets the server ask others.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub(super) async fn exchange(
+    server: SocketAddr,
+    question: &Question,
+    recursive: bool,
+) -> Result<Message, String> {
     let mut why = String::new();
     for _ in 0..TRIES {
-        match try_once(server, question).await {
-            Ok(reply) => return Ok(reply),
+        match try_once(server, question, recursive).await {
+            Ok(answer) => return Ok(answer),
             Err(error) => why = error.to_string(),
         }
     }
     Err(why)
 }
 
-async fn try_once(server: SocketAddr, question: &Question) -> io::Result<Reply> {
+async fn try_once(server: SocketAddr, question: &Question, recursive: bool) -> io::Result<Message> {
     let deadline = Instant::now() + PATIENCE;
-    let query = query(question);
+    let query = query(question, recursive);
     let wire = query.to_vec().map_err(io::Error::other)?;
     let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
     let answer = timeout_at(deadline, over_udp(server, &query, &wire))
         .await
         .map_err(|_| late())??;
-    let answer = if answer.metadata.truncation {
-        timeout_at(deadline, over_tcp(server, &query, &wire))
+    if answer.metadata.truncation {
+        return timeout_at(deadline, over_tcp(server, &query, &wire))
             .await
-            .map_err(|_| late())??
-    } else {
-        answer
-    };
-    Ok(read(question, &answer))
+            .map_err(|_| late())?;
+    }
+    Ok(answer)
 }
 
 /// The id is random (from the message type's own constructor): with the port, it is what a forger would have to guess.
-fn query(question: &Question) -> Message {
+fn query(question: &Question, recursive: bool) -> Message {
     let mut edns = Edns::new();
     edns.set_max_payload(PAYLOAD);
     let mut message = Message::query();
-    message.metadata.recursion_desired = false;
+    message.metadata.recursion_desired = recursive;
     message.add_query(Query::query(question.name.clone(), question.kind));
     message.set_edns(edns);
     message
@@ -247,6 +258,22 @@ fn belongs(query: &Message, answer: &Message) -> bool {
         && answer.metadata.op_code == OpCode::Query
         && answer.metadata.id == query.metadata.id
         && answer.queries == query.queries
+}
+
+/// The name servers that a message sends those on to who ask for this name: as an answer, or as a referral.
+#[cfg(feature = "readiness")]
+pub(super) fn referred(question: &Question, answer: &Message) -> Vec<String> {
+    let records = answer.answers.iter().chain(&answer.authorities);
+    let servers = records.filter(|record| record.name == question.name);
+    let mut names: Vec<String> = servers
+        .filter_map(|record| match &record.data {
+            RData::NS(name) => Some(plain_name(&name.to_string())),
+            _ => None,
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// What the message says about the question.
