@@ -12,6 +12,7 @@ mod example;
 mod failing;
 mod fixture;
 mod foreign;
+mod gathering;
 mod going_back;
 mod refused;
 mod releasing;
@@ -31,6 +32,8 @@ enum Needs {
     CompareAndSet,
     /// Tasks that follow their service.
     Deployments,
+    /// The services around ECS, and boto3 beside the emulator.
+    Surroundings,
 }
 
 impl Needs {
@@ -39,7 +42,11 @@ impl Needs {
         match (self, emulator) {
             (Self::Records, _)
             | (Self::CompareAndSet, Emulator::Ministack)
-            | (Self::Deployments, Emulator::Ministack | Emulator::Localstack) => None,
+            | (Self::Deployments, Emulator::Ministack | Emulator::Localstack)
+            | (Self::Surroundings, Emulator::Moto) => None,
+            (Self::Surroundings, Emulator::Ministack | Emulator::Localstack) => {
+                Some("only moto, which LocalStack is made of here, comes with boto3 beside it")
+            }
             (Self::CompareAndSet, Emulator::Localstack | Emulator::Moto) => Some(
                 "moto's Route 53, which is LocalStack's too, compares a batch with past changes, not with the records",
             ),
@@ -144,6 +151,12 @@ fn main() -> ExitCode {
             Needs::CompareAndSet,
             "a_record_that_came_first_is_a_conflict",
             dns::a_record_that_came_first,
+        ),
+        trial(
+            emulator,
+            Needs::Surroundings,
+            "the_facts_of_what_boto3_made",
+            gathering::what_boto3_made,
         ),
         trial(
             emulator,

@@ -24,6 +24,8 @@ pub(crate) fn plan(layout: &Layout, ports: Ports) -> Result<Plan> {
     let python = venv::ensure(layout, &ENVIRONMENT)?;
     let mut env = common_env(Kind::Moto, ports.main);
     env.insert("AWS_ENDPOINT_URL_CLOUDWATCH".to_owned(), url(ports.helper));
+    // It has boto3, with which a test makes an environment without us.
+    env.insert("ROLLOUT_EMULATOR_PYTHON".to_owned(), python.display().to_string());
     let server = Spec {
         role: "moto",
         program: python.clone(),

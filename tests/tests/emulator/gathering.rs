@@ -1,0 +1,152 @@
+//! Facts of an environment that boto3 made, compared field by field with what boto3 was asked for, and with what it then broke.
+
+use std::path::Path;
+use std::process::Command;
+
+use rollout_aws::readiness::AwsFacts;
+use rollout_core::context::OpContext;
+use rollout_core::id::Generation;
+use rollout_core::pace::Priority;
+use rollout_core::port::FactSource as _;
+use rollout_core::readiness::example;
+use rollout_core::readiness::intent::Intent;
+use rollout_core::time::Timestamp;
+use rollout_tests::emulator::account::Account;
+use rollout_tests::emulator::unique;
+use serde_json::{Map, Value};
+
+/// Runs the script that makes the environment, with the emulator's own Python.
+fn script(arguments: &[&str]) -> Value {
+    let python = std::env::var_os("ROLLOUT_EMULATOR_PYTHON").expect("`cargo xtask emulator test` sets it");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("emulator/facts/shop.py");
+    let done = Command::new(python)
+        .arg(script)
+        .args(arguments)
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .output()
+        .expect("the script can be run");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{arguments:?}: {said}");
+    serde_json::from_slice(&done.stdout).expect("JSON")
+}
+
+/// What the environment is meant to be, from what was made.
+fn meant(made: &Value) -> Intent {
+    let text = |name: &str| {
+        let value = made.pointer(&format!("/intent/{name}")).and_then(Value::as_str);
+        value.expect("a text").to_owned()
+    };
+    let (_, mut intent) = example::shop();
+    intent.release = None;
+    intent.cluster = text("cluster");
+    intent.services.truncate(1);
+    for service in &mut intent.services {
+        service.name = text("service").parse().expect("a name");
+    }
+    intent.hosts.truncate(1);
+    for host in &mut intent.hosts {
+        host.name = text("host");
+        host.zone = text("zone");
+    }
+    intent.data.databases = vec![text("name")];
+    intent.data.caches = vec![text("name")];
+    intent.data.buckets = [(text("bucket"), "uploads/".to_owned())].into();
+    intent.data.distributions = vec![text("distribution")];
+    intent.deployer.role = Some(text("role"));
+    intent.watch.dashboard = Some(text("name"));
+    intent.cost.budget = Some(text("name"));
+    intent
+}
+
+/// The facts as they are now, without what changes by itself and what other tests have made.
+async fn look(source: &AwsFacts, intent: &Intent) -> Value {
+    let ctx = OpContext {
+        run: "facts".parse().expect("an id"),
+        step: "check".parse().expect("an id"),
+        attempt: 1,
+        generation: Generation(1),
+        deadline: Timestamp::MAX,
+        priority: Priority::Look,
+    };
+    let facts = source.gather(&ctx, intent).await.expect("facts");
+    let mut facts = serde_json::to_value(facts).expect("JSON");
+    let all = facts.as_object_mut().expect("an object");
+    for passing in ["at", "calls", "ways_back"] {
+        all.remove(passing);
+    }
+    for shared in ["/alarms/seen", "/budgets/seen"] {
+        let shared = facts.pointer_mut(shared).and_then(Value::as_object_mut);
+        shared
+            .expect("seen")
+            .retain(|name, _| name.starts_with(&intent.cluster));
+    }
+    facts
+}
+
+/// Where `seen` is not what is wanted. What is not wanted may be anything; `"any"` is anything but null, and null is nothing.
+fn differences(at: &str, wanted: &Value, seen: Option<&Value>, found: &mut Vec<String>) {
+    match (wanted, seen) {
+        (Value::Object(wanted), Some(Value::Object(seen))) => {
+            for (key, value) in wanted {
+                differences(&format!("{at}/{key}"), value, seen.get(key), found);
+            }
+        }
+        (Value::Array(wanted), Some(Value::Array(seen))) if wanted.len() == seen.len() => {
+            for (index, (wanted, seen)) in wanted.iter().zip(seen).enumerate() {
+                differences(&format!("{at}/{index}"), wanted, Some(seen), found);
+            }
+        }
+        (Value::Null, None | Some(Value::Null)) => {}
+        (Value::String(any), Some(seen)) if any == "any" && !seen.is_null() => {}
+        (wanted, Some(seen)) if wanted == seen => {}
+        (wanted, seen) => found.push(format!("{at}: wanted {wanted}, seen {seen:?}")),
+    }
+}
+
+fn compare(wanted: &Value, seen: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    differences("", wanted, Some(seen), &mut found);
+    found
+}
+
+/// The facts without what a fault says of them.
+fn rest(facts: &Value, said: &Value) -> Value {
+    let (Value::Object(facts), Value::Object(said)) = (facts, said) else {
+        return Value::Null;
+    };
+    let kept = facts.iter().filter_map(|(key, value)| match said.get(key) {
+        None => Some((key.clone(), value.clone())),
+        Some(said) => Some((key.clone(), rest(value, said))).filter(|(_, rest)| !rest.is_null()),
+    });
+    Value::Object(kept.collect::<Map<_, _>>())
+}
+
+/// What boto3 made is seen as it was asked for; then each fault that boto3 puts in is seen, and nothing else changes with it.
+pub(crate) async fn what_boto3_made() {
+    let name = unique("facts");
+    let made = script(&["make", &name]);
+    let account = Account::open("123456789012").await;
+    let config = account.config().to_builder();
+    let region = aws_config::Region::new("eu-central-1");
+    let source = AwsFacts::from_config(&config.region(region).build());
+    let intent = meant(&made);
+    let mut before = look(&source, &intent).await;
+    let facts = made.get("facts").expect("facts");
+    assert_eq!(compare(facts, &before), Vec::<String>::new());
+    let faults = script(&["faults"]);
+    for fault in faults.as_array().expect("names") {
+        let fault = fault.as_str().expect("a name");
+        let broken = script(&["break", &name, fault]);
+        let said = broken.get("facts").expect("facts");
+        assert!(!compare(said, &before).is_empty(), "{fault}: it was so before");
+        let after = look(&source, &intent).await;
+        assert_eq!(compare(said, &after), Vec::<String>::new(), "{fault}");
+        assert_eq!(
+            rest(&before, said),
+            rest(&after, said),
+            "{fault}: something else changed"
+        );
+        before = after;
+    }
+}
