@@ -34,7 +34,7 @@ use rollout_core::driver::{Driver, PortPerformer};
 use rollout_core::journal::FileJournal;
 use rollout_core::machine::rollout::{Outcome, Rollout};
 use rollout_core::machine::{cutover, deployment, promotion};
-use rollout_core::plan::rollback::RollbackPolicy;
+use rollout_core::plan::rollback::{Proof, RollbackPolicy};
 use rollout_core::plan::{Bounds, Draft, ExpectedIdentity, RolloutPlan, RolloutPolicy, ServicePlan};
 use rollout_core::port::{Clock as _, Ports};
 use rollout_examples::tell::Tell;
@@ -238,6 +238,7 @@ fn draft(production: &Side, release: Release) -> Result<Draft, Failure> {
             },
             unwind_deployment: deployment,
             rollback: RollbackPolicy::default(),
+            readiness: Proof::Unasked,
             unwind_cutover: cutover::Policy {
                 poll_first: POLL,
                 poll_max: Duration::from_secs(10),

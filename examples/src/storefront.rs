@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rollout_core::dns::{RecordData, RecordKey, RecordType};
 use rollout_core::id::InvalidId;
 use rollout_core::machine::{cutover, deployment, gate, promotion, task};
-use rollout_core::plan::rollback::RollbackPolicy;
+use rollout_core::plan::rollback::{Proof, RollbackPolicy};
 use rollout_core::plan::{
     Bounds, CutoverPlan, Draft, ExpectedIdentity, GatePlan, RolloutPolicy, ServicePlan, TaskPlan, When,
 };
@@ -243,6 +243,7 @@ fn policy() -> RolloutPolicy {
         },
         unwind_deployment: deployment_policy(),
         rollback: RollbackPolicy::default(),
+        readiness: Proof::Unasked,
         unwind_cutover: cutover_policy(),
         bounds: Bounds { services_at_once: 2 },
     }

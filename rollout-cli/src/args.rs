@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rollout_core::id::EnvironmentName;
 
+use crate::view::check::Form;
+
 /// Where the configuration is unless told otherwise.
 const CONFIG: &str = "rollout.toml";
 /// Where the waves of a fleet are unless told otherwise.
@@ -170,6 +172,12 @@ pub(crate) enum Command {
     Status(Which),
     /// Go on with a run whose process is gone.
     Resume(Resume),
+    /// Say whether an environment is ready for a release, reading only.
+    Check(Check),
+    /// Print the least IAM policy for a command.
+    #[cfg(feature = "aws")]
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// List the runs.
     List,
     /// Go back to what ran before a run.
@@ -213,6 +221,51 @@ pub(crate) struct Plan {
     /// Write the plan to a file, with what it rests on and a hash over all of it, for `rollout run --plan FILE`.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// `rollout policy`.
+#[cfg(feature = "aws")]
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// What `rollout check` reads: every action of it, and nothing that changes anything.
+    Check,
+}
+
+/// `rollout check`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Check {
+    /// The environment. Defaults to the one that releases go to.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<EnvironmentName>,
+    #[command(flatten)]
+    pub(crate) release: Release,
+    /// Judge the environment as it is, without a release that is about to be made.
+    #[arg(long, conflicts_with = "release")]
+    pub(crate) present: bool,
+    /// What the environment is meant to be. Defaults to `readiness` in the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) readiness: Option<PathBuf>,
+    /// How the report is written. Defaults to text, or to JSON with `--json`.
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) format: Option<Form>,
+    /// Write the report to a file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Tell the whole story of one check: why, what was seen, what to do.
+    #[arg(long, value_name = "ID")]
+    pub(crate) explain: Option<String>,
+    /// Show what has changed since an earlier report, written with `--format json`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Keep the facts in a file, too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_facts: Option<PathBuf>,
+    /// Judge facts that were kept with `--save-facts`; the environment itself is not asked.
+    #[arg(long, value_name = "FILE", conflicts_with = "save_facts")]
+    pub(crate) facts: Option<PathBuf>,
+    /// Print every check, and ask nothing.
+    #[arg(long, conflicts_with_all = ["explain", "baseline", "facts", "save_facts"])]
+    pub(crate) list: bool,
 }
 
 /// `rollout run`.
@@ -399,6 +452,7 @@ Examples:
   rollout run --plan plan.json                     do just that, unless the world has moved since
   rollout run --cloud sim                          a run on a simulated cloud, in seconds
   rollout run --cloud sim --sim-incident bad-image what a bad image looks like
+  rollout check                                    whether production is ready for it, with every reason
   rollout run --json | tee run.jsonl               for programs: one object a line, the outcome last
   rollout status                                   how far the last run is
   rollout resume                                   go on with the last run, whose process is gone
@@ -406,8 +460,9 @@ Examples:
   rollout hold lift --env production               let releases in again
   rollout fleet run --fleet fleet.toml             many members as one, in waves
 
-Exit codes: 0 released, 10 refused, 11 rolled back, 12 superseded, 13 aborted, 14 stuck, 2 usage or
-configuration, 130 left by a second Ctrl-C, 1 anything else. `rollout exit-codes` explains them.";
+Exit codes: 0 released, 10 refused, 11 rolled back, 12 superseded, 13 aborted, 14 stuck, 15 not ready and
+16 not known to be ready (check), 2 usage or configuration, 130 left by a second Ctrl-C, 1 anything else.
+`rollout exit-codes` explains them.";
 
 const ENVIRONMENT: &str = "
 Environment:

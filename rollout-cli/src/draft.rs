@@ -188,6 +188,7 @@ fn policy(config: &Config) -> RolloutPolicy {
     };
     RolloutPolicy {
         rollback: config.rollback,
+        readiness: config.ready,
         retry_every: seconds(5),
         max_errors: 10,
         check: seconds(600),

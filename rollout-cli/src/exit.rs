@@ -22,11 +22,15 @@ pub(crate) enum Exit {
     Aborted,
     /// It needs a person.
     Stuck,
+    /// A blocking check of the environment's readiness fails.
+    NotReady,
+    /// No blocking check fails, but one or more could not be judged.
+    Unknown,
     /// Left at once, on the second Ctrl-C.
     Left,
 }
 
-pub(crate) const ALL: [Exit; 9] = [
+pub(crate) const ALL: [Exit; 11] = [
     Exit::Done,
     Exit::Failed,
     Exit::Usage,
@@ -35,6 +39,8 @@ pub(crate) const ALL: [Exit; 9] = [
     Exit::Superseded,
     Exit::Aborted,
     Exit::Stuck,
+    Exit::NotReady,
+    Exit::Unknown,
     Exit::Left,
 ];
 
@@ -49,6 +55,8 @@ impl Exit {
             Self::Superseded => 12,
             Self::Aborted => 13,
             Self::Stuck => 14,
+            Self::NotReady => 15,
+            Self::Unknown => 16,
             Self::Left => 130,
         }
     }
@@ -66,6 +74,10 @@ impl Exit {
             Self::RolledBack => "RolledBack: it failed, and what ran before runs again, verified.",
             Self::Superseded => "Superseded: someone else deployed in the middle; we yielded to them.",
             Self::Aborted => "Aborted: stopped by request; the outcome says where.",
+            Self::NotReady => "Not ready (`rollout check`): a blocking check fails.",
+            Self::Unknown => {
+                "Not known to be ready (`rollout check`): no blocking check fails, but one cannot be judged."
+            }
             Self::Left => {
                 "Left at once, on the second Ctrl-C: the run is where it was. `rollout status` says where."
             }

@@ -12,11 +12,31 @@ use rollout_core::plan::{RolloutPlan, When, step};
 use rollout_core::probe::Verdict;
 use rollout_core::service::{StoppedTask, TaskObservation};
 use rollout_core::time::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::view::model::{Row, Snapshot, State};
 
-/// A machine that people can follow.
-pub(crate) trait Follow: Machine + Lifecycle + Transitions {
+/// A machine that people can follow, and that is stored and driven as every one of them is.
+pub(crate) trait Follow:
+    Machine<
+        Event: Serialize + DeserializeOwned + Clone + Send + Sync,
+        Effect: rollout_core::Effect
+                    + Serialize
+                    + DeserializeOwned
+                    + Clone
+                    + PartialEq
+                    + core::fmt::Debug
+                    + Send
+                    + Sync,
+    > + Lifecycle
+    + Transitions
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
     /// What the whole is about.
     fn title(&self) -> String;
     /// What it is doing.

@@ -9,9 +9,11 @@ mod exit;
 mod fleet;
 mod follow;
 mod hold;
+mod intent;
 mod outcome;
 mod past;
 mod planfile;
+mod ready;
 mod runner;
 mod session;
 mod state;
@@ -53,8 +55,11 @@ fn failed(global: &Global, error: &anyhow::Error) -> Exit {
         }
     }
     // What a plan cannot be made of is in the configuration.
-    let unusable =
-        error.is::<planfile::Unusable>() || error.is::<fleet::Unusable>() || error.is::<PlanErrors>();
+    let unusable = error.is::<planfile::Unusable>()
+        || error.is::<fleet::Unusable>()
+        || error.is::<ready::Unnamed>()
+        || error.is::<state::Misplaced>()
+        || error.is::<PlanErrors>();
     if invalid.is_some() || unusable {
         Exit::Usage
     } else {

@@ -13,7 +13,6 @@ use rollout_core::journal::{Journal, JournalError};
 use rollout_core::observer::{Notice, Observer};
 use rollout_core::port::Clock;
 use rollout_core::time::Timestamp;
-use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::args::Global;
@@ -61,7 +60,7 @@ pub(crate) enum Ending<O> {
 }
 
 /// What a drive needs besides its machine.
-pub(crate) struct Session<'a, M: Follow + 'static> {
+pub(crate) struct Session<'a, M: Follow> {
     pub(crate) global: &'a Global,
     pub(crate) kept: &'a Kept,
     pub(crate) journal: &'a dyn Journal<M::Event, M::Effect>,
@@ -74,16 +73,7 @@ pub(crate) struct Session<'a, M: Follow + 'static> {
     pub(crate) feed: Option<&'a Feed>,
 }
 
-impl<M> Session<'_, M>
-where
-    M: Follow<
-            Event: Serialize + Clone + Send + Sync,
-            Effect: Serialize + Clone + PartialEq + core::fmt::Debug + rollout_core::Effect + Send + Sync,
-        > + Serialize
-        + Send
-        + Sync
-        + 'static,
-{
+impl<M: Follow> Session<'_, M> {
     /// Drives a machine to its end, or until the user leaves.
     ///
     /// # Errors

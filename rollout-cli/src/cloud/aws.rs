@@ -12,12 +12,14 @@ use rollout_aws::elbv2::{LoadBalancers, TargetHealthGate};
 use rollout_aws::gates::Gates;
 use rollout_aws::observer::SharedObserver;
 use rollout_aws::probe::{AddressPolicy, Fetch, HttpFetch, HttpGate};
+use rollout_aws::readiness::AwsFacts;
 use rollout_aws::resolve::{Resolve, SystemResolver};
-use rollout_aws::route53::{Authority, Route53Cutover};
+use rollout_aws::route53::{Authority, ParentServers, Route53Cutover};
 use rollout_aws::secretsmanager::Secrets;
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_aws::time::Now;
-use rollout_core::port::{Clock, Ports};
+use rollout_core::id::EnvironmentName;
+use rollout_core::port::{Clock, FactSource, Ports};
 use rollout_core::time::Timestamp;
 
 use crate::args::Global;
@@ -29,7 +31,9 @@ use crate::runner;
 pub(crate) struct Aws {
     ports: Ports,
     clock: Arc<dyn Clock>,
+    source: SdkConfig,
     target: SdkConfig,
+    outside: Outside,
 }
 
 impl Aws {
@@ -41,7 +45,9 @@ impl Aws {
         Ok(Self {
             ports: ports(config, &source, &target, &outside),
             clock,
+            source,
             target,
+            outside,
         })
     }
 
@@ -55,6 +61,50 @@ impl Aws {
 
     pub(super) const fn target(&self) -> &SdkConfig {
         &self.target
+    }
+
+    /// What checks judge of an environment: of the target with what was proven in the source, of another one by itself.
+    pub(super) async fn facts(
+        &self,
+        global: &Global,
+        config: &Config,
+        name: &EnvironmentName,
+    ) -> anyhow::Result<Arc<dyn FactSource>> {
+        let Some(environment) = config.environments.get(name) else {
+            anyhow::bail!("there is no environment `{name}` in {}", config.file.display());
+        };
+        let other;
+        let config_of = if *name == config.promotion.to {
+            &self.target
+        } else if *name == config.promotion.from {
+            &self.source
+        } else {
+            other = sdk(global, environment).await;
+            &other
+        };
+        let outside = &self.outside;
+        let observer = Arc::new(SharedObserver::new(Arc::clone(&outside.clock), outside.seed));
+        let side = Side {
+            sdk: config_of,
+            environment,
+            shared: observer,
+        };
+        let mut facts = AwsFacts::from_config(config_of)
+            .with_http(http(&side, outside))
+            .with_layers(Arc::clone(&outside.layers))
+            .with_now(Arc::clone(&outside.now))
+            .shared(&side.shared);
+        if global.endpoint_url.is_some() {
+            // An emulator has no name for each bucket, and nobody delegates to its zones.
+            facts = facts.with_paths_of_buckets();
+        } else if let Ok(parents) = ParentServers::of_system() {
+            // Where the system names no server, the check says that nobody was asked.
+            facts = facts.with_delegation(Arc::new(parents));
+        }
+        if *name == config.promotion.to {
+            facts = facts.with_source(&self.source, &config.source().cluster);
+        }
+        Ok(Arc::new(facts))
     }
 }
 
@@ -212,23 +262,23 @@ fn ecs(side: &Side<'_>, guard: &Arc<IdentityGuard>, outside: &Outside) -> EcsEnv
         .shared(&side.shared)
 }
 
-fn gates(side: &Side<'_>, outside: &Outside) -> Gates {
-    let Side {
-        sdk,
-        environment,
-        shared,
-    } = side;
-    let policy = AddressPolicy::new(environment.allow_addresses.iter().copied());
-    let now = || Arc::clone(&outside.now);
-    let http = HttpGate::new(policy)
+/// Asks services over HTTP.
+fn http(side: &Side<'_>, outside: &Outside) -> HttpGate {
+    let policy = AddressPolicy::new(side.environment.allow_addresses.iter().copied());
+    HttpGate::new(policy)
         .with_fetch(Arc::clone(&outside.fetch))
         .with_resolver(Arc::clone(&outside.resolver))
-        .with_now(now());
+        .with_now(Arc::clone(&outside.now))
+}
+
+fn gates(side: &Side<'_>, outside: &Outside) -> Gates {
+    let Side { sdk, shared, .. } = side;
+    let now = || Arc::clone(&outside.now);
     Gates::builder()
         .with_target_health(Arc::new(
             TargetHealthGate::from_config(sdk).with_now(now()).shared(shared),
         ))
-        .with_http(Arc::new(http))
+        .with_http(Arc::new(http(side, outside)))
         .with_alarms(Arc::new(
             AlarmGate::from_config(sdk).with_now(now()).shared(shared),
         ))

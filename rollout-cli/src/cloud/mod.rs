@@ -3,13 +3,15 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod feed;
+mod gate;
 mod sim;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rollout_core::driver::{Perform, PortPerformer};
-use rollout_core::port::{Clock, Ports};
+use rollout_core::port::{Clock, FactSource, Ports};
+use rollout_core::readiness::intent::Intent;
 use rollout_core::time::Timestamp;
 use rollout_core::{Effect, Machine};
 
@@ -17,14 +19,20 @@ pub(crate) use self::feed::Feed;
 use crate::args::{self, Global};
 use crate::config::Config;
 use crate::state::Dir;
+use crate::{intent, ready};
 
 /// An open cloud.
-pub(crate) enum Cloud {
+pub(crate) struct Cloud {
+    kind: Arc<Kind>,
+    ports: Ports,
+}
+
+enum Kind {
     /// The simulated one.
-    Sim(sim::Sim),
+    Sim(Box<sim::Sim>),
     /// Amazon Web Services.
     #[cfg(feature = "aws")]
-    Aws(aws::Aws),
+    Aws(Box<aws::Aws>),
 }
 
 impl Cloud {
@@ -44,18 +52,85 @@ impl Cloud {
         release: &str,
         since: Timestamp,
     ) -> anyhow::Result<Self> {
-        match global.cloud {
-            args::Cloud::Sim => Ok(Self::Sim(sim::Sim::open(global, config, here, release, since)?)),
+        // What is wrong in the file is told before a cloud is asked.
+        let file = config.readiness.as_ref();
+        let readiness = file.map(|_| ready::load(config, None)).transpose()?;
+        let kind = match global.cloud {
+            args::Cloud::Sim => Kind::Sim(Box::new(sim::Sim::open(global, config, here, release, since)?)),
             #[cfg(feature = "aws")]
-            args::Cloud::Aws => Ok(Self::Aws(aws::Aws::open(global, config).await?)),
+            // A future of its own: those of the SDK are deep, and this one is within many.
+            args::Cloud::Aws => Kind::Aws(Box::new(Box::pin(aws::Aws::open(global, config)).await?)),
             #[cfg(not(feature = "aws"))]
             args::Cloud::Aws => {
                 anyhow::bail!("this `rollout` was built without AWS: build it with the feature `aws`")
             }
+        };
+        let kind = Arc::new(kind);
+        let mut ports = kind.ports();
+        if let Some(readiness) = readiness {
+            intent::intent(config, &readiness, &config.promotion.to, None)?;
+            ports.gates = Arc::new(gate::Gate {
+                inner: ports.gates,
+                images: Arc::clone(&ports.images),
+                cloud: Arc::clone(&kind),
+                global: global.clone(),
+                config: config.clone(),
+                readiness,
+                release: release.to_owned(),
+            });
         }
+        Ok(Self { kind, ports })
     }
 
     pub(crate) fn ports(&self) -> Ports {
+        self.ports.clone()
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        match &*self.kind {
+            Kind::Sim(sim) => sim.clock(),
+            #[cfg(feature = "aws")]
+            Kind::Aws(aws) => aws.clock(),
+        }
+    }
+
+    /// What checks judge of an environment: of the target with a release that was proven in the source, of another by itself.
+    pub(crate) async fn facts(
+        &self,
+        global: &Global,
+        config: &Config,
+        intent: &Intent,
+    ) -> anyhow::Result<Arc<dyn FactSource>> {
+        Box::pin(self.kind.facts(global, config, intent)).await
+    }
+
+    /// The queue that tells of changes in the target, if the configuration names one.
+    pub(crate) fn feed(&self, config: &Config) -> Option<Feed> {
+        match &*self.kind {
+            #[cfg(feature = "aws")]
+            Kind::Sim(sim) => Feed::new(sim.target(), config),
+            #[cfg(not(feature = "aws"))]
+            Kind::Sim(_) => {
+                let _ = &config.target().events;
+                None
+            }
+            #[cfg(feature = "aws")]
+            Kind::Aws(aws) => Feed::new(aws.target(), config),
+        }
+    }
+
+    /// Keeps what must be there when the next command comes, or when this process is killed.
+    pub(crate) fn keep(&self, here: &Dir) -> anyhow::Result<()> {
+        match &*self.kind {
+            Kind::Sim(sim) => sim.keep(here),
+            #[cfg(feature = "aws")]
+            Kind::Aws(_) => Ok(()),
+        }
+    }
+}
+
+impl Kind {
+    fn ports(&self) -> Ports {
         match self {
             Self::Sim(sim) => sim.ports(),
             #[cfg(feature = "aws")]
@@ -63,35 +138,24 @@ impl Cloud {
         }
     }
 
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+    #[cfg_attr(
+        not(feature = "aws"),
+        expect(
+            clippy::unused_async,
+            unused_variables,
+            reason = "AWS reads its configuration first"
+        )
+    )]
+    async fn facts(
+        &self,
+        global: &Global,
+        config: &Config,
+        intent: &Intent,
+    ) -> anyhow::Result<Arc<dyn FactSource>> {
         match self {
-            Self::Sim(sim) => sim.clock(),
+            Self::Sim(sim) => sim.facts(config, intent),
             #[cfg(feature = "aws")]
-            Self::Aws(aws) => aws.clock(),
-        }
-    }
-
-    /// The queue that tells of changes in the target, if the configuration names one.
-    pub(crate) fn feed(&self, config: &Config) -> Option<Feed> {
-        match self {
-            #[cfg(feature = "aws")]
-            Self::Sim(sim) => Feed::new(sim.target(), config),
-            #[cfg(not(feature = "aws"))]
-            Self::Sim(_) => {
-                let _ = &config.target().events;
-                None
-            }
-            #[cfg(feature = "aws")]
-            Self::Aws(aws) => Feed::new(aws.target(), config),
-        }
-    }
-
-    /// Keeps what must be there when the next command comes, or when this process is killed.
-    pub(crate) fn keep(&self, here: &Dir) -> anyhow::Result<()> {
-        match self {
-            Self::Sim(sim) => sim.keep(here),
-            #[cfg(feature = "aws")]
-            Self::Aws(_) => Ok(()),
+            Self::Aws(aws) => aws.facts(global, config, &intent.environment).await,
         }
     }
 }

@@ -12,8 +12,10 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rollout_core::port::{Clock, Ports};
+use rollout_core::port::{Clock, FactSource, Ports};
+use rollout_core::readiness::intent::Intent;
 use rollout_core::time::Timestamp;
+use rollout_sim::surroundings::well_built;
 use rollout_sim::{SimCloud, World};
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +104,20 @@ impl Sim {
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
+    }
+
+    /// What checks judge of an environment. What a simulated cloud has no notion of is as a well-built account has it.
+    pub(super) fn facts(&self, config: &Config, intent: &Intent) -> anyhow::Result<Arc<dyn FactSource>> {
+        let target = intent.environment.as_str();
+        let source = (intent.environment == config.promotion.to).then_some(config.promotion.from.as_str());
+        self.cloud.with(|world| -> anyhow::Result<()> {
+            if world.surroundings(target)?.is_none() {
+                let around = well_built(world, target, intent)?;
+                *world.surroundings_mut(target)? = around;
+            }
+            Ok(())
+        })?;
+        Ok(self.cloud.facts(source, target)?)
     }
 
     #[cfg(feature = "aws")]

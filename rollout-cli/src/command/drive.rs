@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use rollout_core::driver::{PortPerformer, Tenure};
 use rollout_core::id::StepId;
+use rollout_core::lease::Scope;
 use rollout_core::time::Timestamp;
-use serde::Serialize;
 
 use crate::args::Global;
 use crate::cloud::{Cloud, Keeping};
@@ -30,27 +30,41 @@ pub(super) struct Site<'a> {
     tenure: &'a Tenure,
 }
 
-/// Does the work under the lease of the target environment, or ends by saying who holds it.
+/// Does the work under a lease, or ends by saying who holds it.
+pub(super) async fn leased(
+    global: &Global,
+    (state, scope): (&State, Scope),
+    asked: Asked<'_>,
+    work: impl AsyncFnOnce(&Wall, &Tenure) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    let wall = Wall::start()?;
+    let done = under(global, scope, state, &wall, asked, async |tenure| {
+        work(&wall, tenure).await
+    });
+    // A future of its own: what is done under a lease is deep, and the compiler follows futures only so far.
+    Ok(match Box::pin(done).await? {
+        Ok(exit) => exit,
+        Err(refusal) => super::refused(global, refusal, asked.run),
+    })
+}
+
+/// The same under the lease of the target environment.
 pub(super) async fn under_lease(
     (global, config, state): (&Global, &Config, &State),
     asked: Asked<'_>,
     work: impl AsyncFnOnce(&Site<'_>) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    let wall = Wall::start()?;
-    let done = under(global, scope(config), state, &wall, asked, async |tenure| {
+    leased(global, (state, scope(config)), asked, async |wall, tenure| {
         let site = Site {
             global,
             config,
             state,
-            wall: &wall,
+            wall,
             tenure,
         };
         work(&site).await
-    });
-    Ok(match done.await? {
-        Ok(exit) => exit,
-        Err(refusal) => super::refused(global, refusal, asked.run),
     })
+    .await
 }
 
 impl Site<'_> {
@@ -69,13 +83,7 @@ impl Site<'_> {
         told: impl AsyncFnOnce(M::Outcome) -> anyhow::Result<Report>,
     ) -> anyhow::Result<Exit>
     where
-        M: Follow<
-                Event: Serialize + Clone + Send + Sync,
-                Effect: Serialize + Clone + PartialEq + core::fmt::Debug + rollout_core::Effect + Send + Sync,
-            > + Serialize
-            + Send
-            + Sync
-            + 'static,
+        M: Follow,
         PortPerformer: rollout_core::driver::Perform<M>,
     {
         let here = self.state.here();

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod abort;
+pub(crate) mod check;
 pub(crate) mod completions;
 mod drive;
 mod fleet;
@@ -9,6 +10,8 @@ pub(crate) mod hold;
 pub(crate) mod journal;
 pub(crate) mod list;
 pub(crate) mod plan;
+#[cfg(feature = "aws")]
+mod policy;
 pub(crate) mod resume;
 pub(crate) mod rollback;
 pub(crate) mod run;
@@ -41,6 +44,9 @@ pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => block_on(run::execute(global, args))?,
         Command::Status(which) => block_on(status::execute(global, which))?,
         Command::Resume(args) => block_on(resume::execute(global, args))?,
+        Command::Check(args) => block_on(check::execute(global, args))?,
+        #[cfg(feature = "aws")]
+        Command::Policy(command) => Ok(policy::execute(*command)),
         Command::List => block_on(list::execute(global))?,
         Command::Journal(command) => block_on(journal::execute(global, command))?,
         Command::Rollback(args) => block_on(rollback::execute(global, args))?,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollout_core::id::ServiceName;
+use rollout_core::probe::ProbeTarget;
 
 use super::reader::Sink;
 use super::{At, Loaded, Service};
@@ -12,6 +13,7 @@ pub(super) fn check(loaded: &Loaded, sink: &Sink) {
     promotion(loaded, sink);
     verification(loaded, sink);
     doubles(loaded, sink);
+    readiness(loaded, sink);
     if loaded.complete {
         order(loaded, sink);
         versions(loaded, sink);
@@ -32,6 +34,21 @@ fn promotion(loaded: &Loaded, sink: &Sink) {
             format!("`from` and `to` are both `{}`", loaded.to.value),
         );
         sink.push(fault.help("a release goes from the environment that has proven it to another one"));
+    }
+}
+
+/// A gate that asks for readiness needs the file that says what that is.
+fn readiness(loaded: &Loaded, sink: &Sink) {
+    let config = &loaded.value;
+    let of_services = config.services.iter().flat_map(|service| &service.gates);
+    let mut probes = of_services.chain(&config.gates).flat_map(|gate| &gate.probes);
+    let asks = probes.any(|probe| probe.target == ProbeTarget::Readiness);
+    if asks && config.readiness.is_none() {
+        let fault = sink.at(
+            &(0..0),
+            "a gate asks for the environment's readiness, but no readiness file is named",
+        );
+        sink.push(fault.help("add `readiness = \"readiness.toml\"` at the top level of the file"));
     }
 }
 

@@ -157,10 +157,11 @@ fn at_least_one(reader: &Reader<'_>, key: &'static str, default: u32) -> u32 {
 type ReadTarget = fn(&Value<'_>) -> Option<ProbeTarget>;
 
 fn target(reader: &Reader<'_>) -> Option<ProbeTarget> {
-    let kinds: [(&'static str, ReadTarget); 4] = [
+    let kinds: [(&'static str, ReadTarget); 5] = [
         ("http", http),
         ("target_health", target_health),
         ("alarms", alarms),
+        ("readiness", readiness),
         ("custom", custom),
     ];
     let given: Vec<_> = kinds
@@ -172,7 +173,7 @@ fn target(reader: &Reader<'_>) -> Option<ProbeTarget> {
         [] => {
             let fault = reader.sink.at(&reader.span, "the probe looks at nothing");
             reader.sink.push(
-                fault.help("add one of `http = { url = \"…\" }`, `target_health = { target_group = \"…\" }`, `alarms = [\"…\"]`, `custom = { name = \"…\" }`"),
+                fault.help("add one of `http = { url = \"…\" }`, `target_health = { target_group = \"…\" }`, `alarms = [\"…\"]`, `readiness = true`, `custom = { name = \"…\" }`"),
             );
             None
         }
@@ -236,7 +237,7 @@ fn statuses(value: &Value<'_>) -> Vec<u16> {
     all
 }
 
-fn url(value: &Value<'_>) -> Option<String> {
+pub(super) fn url(value: &Value<'_>) -> Option<String> {
     let text = value.text()?.value;
     let rest = text
         .strip_prefix("https://")
@@ -302,6 +303,17 @@ fn alarms(value: &Value<'_>) -> Option<ProbeTarget> {
         value.wrong("`alarms` names no alarm", "write `alarms = [\"shop-5xx\"]`");
     }
     (!names.is_empty()).then_some(ProbeTarget::Alarms { names })
+}
+
+fn readiness(value: &Value<'_>) -> Option<ProbeTarget> {
+    if value.flag()? {
+        return Some(ProbeTarget::Readiness);
+    }
+    value.wrong(
+        "`readiness` is false: the probe looks at nothing",
+        "write `readiness = true`, or leave the probe out",
+    );
+    None
 }
 
 fn custom(value: &Value<'_>) -> Option<ProbeTarget> {

@@ -11,6 +11,7 @@ mod gate;
 mod image;
 mod overlay;
 mod reader;
+pub(crate) mod readiness;
 mod rollback;
 mod service;
 mod task;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rollout_core::id::{EnvironmentName, GroupName};
-use rollout_core::plan::rollback::RollbackPolicy;
+use rollout_core::plan::rollback::{Proof, RollbackPolicy};
 use rollout_core::plan::window::Window;
 use toml::de::DeTable;
 
@@ -56,6 +57,10 @@ pub(crate) struct Config {
     pub(crate) promotion: Promotion,
     /// What may go back, to what, and how.
     pub(crate) rollback: RollbackPolicy,
+    /// The readiness file: a release asks first whether the target is ready.
+    pub(crate) readiness: Option<PathBuf>,
+    /// How sure that must be.
+    pub(crate) ready: Proof,
     /// The services, in the order of the file.
     pub(crate) services: Vec<Service>,
     /// Gates of the release as a whole, after all services.
@@ -174,6 +179,7 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
     let rollback = reader.value("rollback").and_then(|v| v.table("[rollback]"));
     let rollback = rollback.map(|r| rollback::read(&r)).unwrap_or_default();
     let dir = file.parent().unwrap_or_else(|| Path::new(""));
+    let (readiness, ready) = readiness::asked(reader, dir);
     let files = ecs::Files::new(dir);
     let (services, complete) = service::read_all(reader, &files, &names);
     let tasks = task::read_all(reader, &files, &names);
@@ -202,6 +208,8 @@ fn read(reader: &Reader<'_>, files: &[(usize, Arc<Source>)]) -> Option<Loaded> {
                 window,
             },
             rollback,
+            readiness,
+            ready,
             services,
             gates,
             tasks,

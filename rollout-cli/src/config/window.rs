@@ -78,7 +78,7 @@ pub(crate) fn moment(text: &str) -> Option<Timestamp> {
 }
 
 /// A moment; a date alone is its first one. Without an offset of its own it is in the window's.
-fn timestamp(at: &Datetime, window: Offset) -> Option<Timestamp> {
+pub(super) fn timestamp(at: &Datetime, window: Offset) -> Option<Timestamp> {
     let date = at.date?;
     let east = match at.offset {
         Some(TomlOffset::Z) => 0,

@@ -188,7 +188,8 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     short
 }
 
-fn pad(text: &str, width: usize) -> String {
+/// A text, as wide as it must be with spaces after it.
+pub(super) fn pad(text: &str, width: usize) -> String {
     let gap = width.saturating_sub(text.chars().count());
     format!("{text}{}", " ".repeat(gap))
 }

@@ -35,6 +35,12 @@ impl Paint {
         Self { on: false }
     }
 
+    /// Whatever it is written to.
+    #[cfg(test)]
+    pub(crate) const fn always() -> Self {
+        Self { on: true }
+    }
+
     /// For standard output: a terminal that is not dumb, and nobody said no (no-color.org).
     pub(crate) fn for_stdout(no_color: bool) -> Self {
         Self::wanted(no_color, std::io::stdout().is_terminal())

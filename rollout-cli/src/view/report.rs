@@ -36,9 +36,14 @@ const SHOWN: usize = 24;
 
 impl Report {
     /// With the commands to run next as they must be given here.
-    pub(crate) fn here(mut self, global: &Global) -> Self {
+    pub(crate) fn here(self, global: &Global) -> Self {
+        self.completed(|command| global.again(command))
+    }
+
+    /// With each command to run next as `complete` makes it.
+    pub(crate) fn completed(mut self, complete: impl Fn(&str) -> String) -> Self {
         for command in &mut self.next {
-            *command = global.again(command);
+            *command = complete(command);
         }
         self
     }
@@ -47,8 +52,12 @@ impl Report {
     pub(crate) fn text(&self, paint: Paint) -> String {
         let (mark, colour) = match self.exit {
             Exit::Done => ("✓", Colour::Green),
-            Exit::Aborted | Exit::Superseded | Exit::Refused | Exit::Left => ("■", Colour::Yellow),
-            Exit::Failed | Exit::Usage | Exit::RolledBack | Exit::Stuck => ("✗", Colour::Red),
+            Exit::Aborted | Exit::Superseded | Exit::Refused | Exit::Left | Exit::Unknown => {
+                ("■", Colour::Yellow)
+            }
+            Exit::Failed | Exit::Usage | Exit::RolledBack | Exit::Stuck | Exit::NotReady => {
+                ("✗", Colour::Red)
+            }
         };
         let mut out = String::new();
         let head = paint.bold(colour, &format!("{mark} {}", self.name));

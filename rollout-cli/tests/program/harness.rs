@@ -16,6 +16,7 @@ pub(crate) fn storefront() -> PathBuf {
 /// The program, started in a directory of its own, with its state below that.
 pub(crate) struct Rollout {
     dir: tempfile::TempDir,
+    config: PathBuf,
     overlay: Option<PathBuf>,
 }
 
@@ -23,8 +24,25 @@ impl Rollout {
     pub(crate) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().expect("a directory"),
+            config: storefront(),
             overlay: None,
         }
+    }
+
+    /// With more at the end of the configuration: what an overlay can only change, not add.
+    pub(crate) fn and(more: &str) -> Self {
+        let mut rollout = Self::new();
+        let dir = storefront().parent().expect("it is in a directory").to_owned();
+        let ecs = rollout.path("ecs");
+        fs::create_dir(&ecs).expect("writable");
+        for file in fs::read_dir(dir.join("ecs")).expect("the example has them") {
+            let file = file.expect("readable");
+            fs::copy(file.path(), ecs.join(file.file_name())).expect("writable");
+        }
+        let text = fs::read_to_string(storefront()).expect("readable");
+        rollout.config = rollout.path("rollout.toml");
+        fs::write(&rollout.config, format!("{text}\n{more}")).expect("writable");
+        rollout
     }
 
     /// With something laid over the configuration in every command.
@@ -55,7 +73,7 @@ impl Rollout {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
         command
             .args(["--cloud", "sim", "--config"])
-            .arg(storefront())
+            .arg(&self.config)
             .arg("--state-dir")
             .arg(self.path("state"))
             .args(args)

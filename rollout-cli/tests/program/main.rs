@@ -1,5 +1,6 @@
 //! The program itself, on the simulated cloud: exit codes, what it prints, what it keeps, and what becomes of it when it is killed.
 
+mod check;
 mod fleet;
 mod harness;
 mod plan;

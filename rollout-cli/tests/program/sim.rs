@@ -210,7 +210,7 @@ fn what_needs_no_cloud_works_without_a_configuration() {
     assert_eq!(run(&["graph"]).matches("stateDiagram-v2").count(), 9);
     assert!(run(&["graph", "gate", "--table"]).contains("ignored"));
     assert!(run(&["completions", "bash"]).contains("rollout"));
-    assert_eq!(run(&["exit-codes"]).lines().count(), 9);
+    assert_eq!(run(&["exit-codes"]).lines().count(), 11);
     let help = run(&["--help"]);
     assert!(
         help.contains("Examples:") && help.contains("Exit codes:"),
@@ -224,4 +224,21 @@ fn a_run_that_is_not_there_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("nothing"), "{text}");
+}
+
+#[test]
+fn a_state_that_can_be_nowhere_is_the_command_lines_fault() {
+    let rollout = Rollout::new();
+    std::fs::write(rollout.path("file"), "").expect("it can be written");
+    for place in ["s3//x", "s3:/bucket", "ftp://x", "s3://A", "file"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_rollout"))
+            .args(["--cloud", "sim", "list", "--state-dir", place])
+            .env_remove("ROLLOUT_STATE_DIR")
+            .current_dir(rollout.path(""))
+            .output();
+        let output = output.expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{place}: {said}");
+        assert!(said.contains(place), "{said}");
+    }
 }

@@ -21,6 +21,9 @@ const OLD: &str = "previous";
 /// The load balancer that other records lead to at first, by its own name.
 const OLD_NAME: &str = "previous-1234567890.elb.amazonaws.com";
 
+/// For how long a target drains: longer than a container of the example takes to stop, as it must be.
+const DRAIN: Duration = Duration::from_secs(30);
+
 /// What a world is made from, to tell whether a kept one still fits.
 pub(super) fn fingerprint(config: &Config, seed: u64) -> String {
     let services: Vec<Value> = config
@@ -179,7 +182,10 @@ fn describe(
         s = s.container(container.as_str(), repository.as_str(), &tag);
     }
     if let Some(port) = port(&template) {
-        s = s.load_balanced(port).grace(Duration::from_secs(60));
+        s = s
+            .load_balanced(port)
+            .grace(Duration::from_secs(60))
+            .deregistration_delay(DRAIN);
     }
     s = s.task_definition(template).desired(2);
     if is_source {
@@ -197,7 +203,22 @@ fn describe(
             _ => {}
         }
     }
-    s
+    match checked(service) {
+        Some(path) => s.check_path(path),
+        None => s,
+    }
+}
+
+/// What the target group asks for: what the first HTTP probe of the service does.
+fn checked(service: &Service) -> Option<&str> {
+    let mut probes = service.gates.iter().flat_map(|gate| &gate.probes);
+    let url = probes.find_map(|probe| match &probe.target {
+        ProbeTarget::Http(http) => Some(http.url.as_str()),
+        _ => None,
+    })?;
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("/", |at| &rest[at..]);
+    path.split(['?', '#']).next()
 }
 
 /// The first port that a task definition opens.
