@@ -161,6 +161,9 @@ fn service_error(
         (Some(code), Some(message)) => write!(context, "{code}: {}", message.trim()),
         (Some(code), None) => write!(context, "{code}"),
         (None, Some(message)) => write!(context, "HTTP {status}: {}", message.trim()),
+        (None, None) if answer.status().is_success() => {
+            write!(context, "HTTP {status} with an answer that cannot be read")
+        }
         (None, None) => write!(context, "HTTP {status} without an error code"),
     };
     if let Some(id) = request_id(meta.extra("aws_request_id"), answer) {

@@ -14,7 +14,7 @@ use rollout_core::readiness::known::{Known, Table};
 
 use super::call::Call;
 use super::map::{arn, count, name, port, text, time};
-use super::round::{Asked, Refused, Round, batched, each, known, pages, table};
+use super::round::{Asked, Refused, Round, batched, each, known, names, pages, table};
 
 /// Resources of one call by ARN, at most (Elastic Load Balancing API, "DescribeTargetGroups", "DescribeLoadBalancers").
 const ARNS: usize = 20;
@@ -82,7 +82,8 @@ fn target_group(group: &elb::TargetGroup) -> TargetGroup {
             unhealthy: group.unhealthy_threshold_count().map_or(0, count),
         },
         deregistration_seconds: Known::default(),
-        balancers: group.load_balancer_arns().to_vec(),
+        // Each once: an emulator names it for every rule that leads here.
+        balancers: names(group.load_balancer_arns()).into_iter().collect(),
         targets: Known::default(),
     }
 }

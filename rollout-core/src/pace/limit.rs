@@ -57,15 +57,21 @@ impl Limit {
 pub const CHANGED_RECORDS: &str = "(records)";
 
 /// Those of AWS, as documented: Amazon ECS API, "Request throttling for the Amazon ECS API"; Elastic Load Balancing, "Request
-/// throttling for the Elastic Load Balancing API"; Amazon Route 53, "Throttling for Amazon Route 53 API requests"; the quotas
-/// tables of CloudWatch, Amazon ECR, AWS STS and AWS Secrets Manager; Security Automations for AWS WAF, "Quotas". Where only a
-/// rate is documented, the burst is one second's.
+/// throttling for the Elastic Load Balancing API"; Amazon Route 53, "Throttling for Amazon Route 53 API requests"; Amazon EC2,
+/// "Request throttling for the Amazon EC2 API" (one bucket for each operation); Amazon RDS, "Request throttling for the Amazon RDS
+/// API" (taken for the whole account's); Amazon SNS API, "ListSubscriptionsByTopic"; the quotas tables of AWS Certificate Manager,
+/// CloudWatch, CloudWatch Logs, Amazon ECR, AWS STS, AWS Secrets Manager and AWS WAF; Security Automations for AWS WAF, "Quotas".
+/// Where only a rate is documented, the burst is one second's.
+///
+/// Nothing is documented for IAM, Budgets, CloudFront, ElastiCache, the settings of S3's buckets, the descriptions of Systems
+/// Manager's parameters, and what is read of ECR's repositories: no bucket holds those.
 ///
 /// An account may have been given other ones (Service Quotas): change the entry, or leave it out.
 #[must_use]
 pub fn documented() -> Vec<Limit> {
     let ecs = |operations: &[&str], burst, rate| Limit::new("ecs", operations, burst, rate);
     let elb = |operations: &[&str], burst, rate| Limit::new("elasticloadbalancing", operations, burst, rate);
+    let ec2 = |operation: &str| Limit::new("ec2", &[operation], 100, 20);
     vec![
         ecs(&["RegisterTaskDefinition", "DeregisterTaskDefinition"], 20, 1),
         ecs(&["CreateService", "UpdateService", "DeleteService"], 50, 5),
@@ -82,7 +88,19 @@ pub fn documented() -> Vec<Limit> {
         elb(&["RegisterTargets", "DeregisterTargets"], 20, 4),
         Limit::new("route53", &[], 50, 10),
         Limit::new("route53", &[CHANGED_RECORDS], 1_500, 100),
+        Limit::new("acm", &["DescribeCertificate"], 10, 10),
+        ec2("DescribeNatGateways"),
+        ec2("DescribeRouteTables"),
+        ec2("DescribeSecurityGroups"),
+        ec2("DescribeSubnets"),
+        ec2("DescribeVpcEndpoints"),
+        ec2("DescribeVpcs"),
+        Limit::new("logs", &["DescribeLogGroups"], 10, 10),
         Limit::new("monitoring", &["DescribeAlarms"], 9, 9),
+        Limit::new("monitoring", &["GetDashboard"], 10, 10),
+        Limit::new("monitoring", &["GetMetricStatistics"], 400, 400),
+        Limit::new("rds", &[], 300, 12),
+        Limit::new("sns", &["ListSubscriptionsByTopic"], 30, 30),
         Limit::new("monitoring", &["GetMetricData"], 500, 500),
         Limit::new("ecr", &["BatchGetImage"], 2_000, 2_000),
         Limit::new("ecr", &["GetDownloadUrlForLayer"], 3_000, 3_000),
@@ -97,6 +115,8 @@ pub fn documented() -> Vec<Limit> {
         ),
         Limit::new("secretsmanager", &["PutSecretValue"], 50, 50),
         Limit::new("wafv2", &["CreateWebACL"], 1, 1),
+        Limit::new("wafv2", &["GetLoggingConfiguration"], 5, 5),
+        Limit::new("wafv2", &["GetWebACLForResource"], 1, 1),
         Limit::new("wafv2", &["UpdateWebACL"], 1, 1),
     ]
 }

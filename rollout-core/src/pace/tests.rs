@@ -47,6 +47,10 @@ fn the_table_is_what_the_documents_say() {
     assert_eq!(of("monitoring", "DescribeAlarms"), [(9, 9)]);
     assert_eq!(of("monitoring", "GetMetricData"), [(500, 500)]);
     assert_eq!(of("ecr", "PutImage"), [(10, 10)]);
+    assert_eq!(of("ec2", "DescribeSubnets"), [(100, 20)]);
+    assert_eq!(of("rds", "DescribeDBInstances"), [(300, 12)]);
+    assert_eq!(of("wafv2", "GetWebACLForResource"), [(1, 1)]);
+    assert_eq!(of("iam", "GetRole"), []);
     assert_eq!(of("ecs", "ListClusters"), []);
     let half = Limit::new("ecs", &["UpdateService"], 50, 5).part(50);
     assert_eq!((half.burst, half.per_second), (25, 2));

@@ -33,7 +33,7 @@ pub(crate) fn metric_of(env: &Environment, held: &Held) -> Option<Metric> {
     }
 }
 
-/// A metric of a target group behind its load balancer. Dimensions are the ends of ARNs (Elastic Load Balancing User Guide,
+/// A metric of a target group behind its load balancer. Dimensions are the ends of ARNs (User Guide for Application Load Balancers,
 /// "Metric dimensions for Application Load Balancers").
 fn behind(env: &Environment, group: u16, name: &str) -> Metric {
     let balancer = env.balancers.iter().find(|b| b.groups().any(|(g, _)| g == group));

@@ -12,7 +12,7 @@ use crate::readiness::scene::about;
 /// From how many tasks on a slow drain is no longer what a deployment mostly waits for.
 const MANY: u32 = 10;
 
-/// The beginnings of the names of security policies that take TLS 1.2 and newer only (Elastic Load Balancing User Guide,
+/// The beginnings of the names of security policies that take TLS 1.2 and newer only (User Guide for Application Load Balancers,
 /// "Security policies for your Application Load Balancer").
 const MODERN: [&str; 4] = [
     "ELBSecurityPolicy-TLS13-1-3-",
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 modify-target-group --target-group-arn <target-group> --health-check-port traffic-port",
         terraform: "aws_lb_target_group.health_check.port; aws_ecs_service.load_balancer.container_port",
         cdk: "ApplicationTargetGroup healthCheck.port",
-        source: "Elastic Load Balancing User Guide, \"Health checks for Application Load Balancer target groups\"",
+        source: "User Guide for Application Load Balancers, \"Health checks for Application Load Balancer target groups\"",
         over: each_balanced(port_matches),
     ),
     rule!(
@@ -63,7 +63,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 modify-target-group --target-group-arn <target-group> --health-check-path <path>",
         terraform: "aws_lb_target_group.health_check.path",
         cdk: "ApplicationTargetGroup healthCheck.path",
-        source: "Elastic Load Balancing User Guide, \"Health checks for Application Load Balancer target groups\"",
+        source: "User Guide for Application Load Balancers, \"Health checks for Application Load Balancer target groups\"",
         over: each_balanced(path_matches),
     ),
     rule!(
@@ -74,7 +74,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 create-listener --load-balancer-arn <load-balancer> --protocol HTTPS --port 443 --certificates CertificateArn=<certificate> --ssl-policy ELBSecurityPolicy-TLS13-1-2-2021-06 --default-actions Type=forward,TargetGroupArn=<target-group>",
         terraform: "aws_lb_listener",
         cdk: "ApplicationLoadBalancer addListener",
-        source: "Elastic Load Balancing User Guide, \"Create an HTTPS listener for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"Create an HTTPS listener for your Application Load Balancer\"",
         over: each_balancer(takes_https),
     ),
     rule!(
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 modify-listener --listener-arn <listener> --ssl-policy ELBSecurityPolicy-TLS13-1-2-2021-06",
         terraform: "aws_lb_listener.ssl_policy",
         cdk: "ApplicationListener sslPolicy",
-        source: "Elastic Load Balancing User Guide, \"Security policies for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"Security policies for your Application Load Balancer\"",
         over: each_balancer(tls_policy),
     ),
     rule!(
@@ -96,7 +96,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 modify-listener --listener-arn <listener> --default-actions 'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}'",
         terraform: "aws_lb_listener.default_action.redirect",
         cdk: "ApplicationLoadBalancer addRedirect",
-        source: "Elastic Load Balancing User Guide, \"Action types for listener rules\"",
+        source: "User Guide for Application Load Balancers, \"Action types for listener rules\"",
         over: each_balancer(redirects),
     ),
     rule!(
@@ -107,7 +107,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 set-rule-priorities --rule-priorities RuleArn=<rule>,Priority=<number>",
         terraform: "aws_lb_listener_rule.priority",
         cdk: "ApplicationListenerRule priority",
-        source: "Elastic Load Balancing User Guide, \"Listener rules for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"Listener rules for your Application Load Balancer\"",
         over: each_balanced(path::arrives),
     ),
     rule!(
@@ -118,7 +118,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 modify-load-balancer-attributes --load-balancer-arn <load-balancer> --attributes Key=access_logs.s3.enabled,Value=true Key=access_logs.s3.bucket,Value=<bucket>",
         terraform: "aws_lb.access_logs",
         cdk: "ApplicationLoadBalancer logAccessLogs",
-        source: "Elastic Load Balancing User Guide, \"Access logs for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"Access logs for your Application Load Balancer\"",
         over: each_balancer(|scene, arn| {
             let logs = attributes(scene, arn)?.access_logs.is_some();
             Ok(Verdict::when(logs, || "no access logs".to_owned(), "access logs in a bucket"))
@@ -132,7 +132,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 set-subnets --load-balancer-arn <load-balancer> --subnets <subnet-of-one-zone> <subnet-of-another>",
         terraform: "aws_lb.subnets",
         cdk: "ApplicationLoadBalancer vpcSubnets",
-        source: "Elastic Load Balancing User Guide, \"Application Load Balancers\"",
+        source: "User Guide for Application Load Balancers, \"Application Load Balancers\"",
         over: each_balancer(zones),
     ),
     rule!(
@@ -143,7 +143,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 modify-load-balancer-attributes --load-balancer-arn <load-balancer> --attributes Key=deletion_protection.enabled,Value=true",
         terraform: "aws_lb.enable_deletion_protection",
         cdk: "ApplicationLoadBalancer deletionProtection: true",
-        source: "Elastic Load Balancing User Guide, \"Application Load Balancers\"",
+        source: "User Guide for Application Load Balancers, \"Application Load Balancers\"",
         over: each_balancer(|scene, arn| {
             let protected = attributes(scene, arn)?.deletion_protection;
             Ok(Verdict::when(protected, || "deletion protection is off".to_owned(), "deletion protection"))

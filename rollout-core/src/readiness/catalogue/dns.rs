@@ -43,7 +43,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 add-listener-certificates --listener-arn <listener> --certificates CertificateArn=<certificate>",
         terraform: "aws_lb_listener_certificate",
         cdk: "ApplicationListener addCertificates",
-        source: "Elastic Load Balancing User Guide, \"SSL certificates for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"SSL certificates for your Application Load Balancer\"",
         over: each_host(on_listener),
     ),
     rule!(
@@ -123,7 +123,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws elbv2 add-listener-certificates --listener-arn <listener> --certificates CertificateArn=<certificate>",
         terraform: "aws_lb_listener_certificate; aws_route53_record",
         cdk: "ApplicationListener addCertificates; ARecord",
-        source: "Elastic Load Balancing User Guide, \"SSL certificates for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"SSL certificates for your Application Load Balancer\"",
         over: super::each_balancer(record::certified),
     ),
 ];

@@ -108,7 +108,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port <port> --cidr 0.0.0.0/0",
         terraform: "aws_vpc_security_group_ingress_rule",
         cdk: "SecurityGroup addIngressRule",
-        source: "Elastic Load Balancing User Guide, \"Security groups for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"Security groups for your Application Load Balancer\"",
         over: each_balancer(group::balancer_wide),
     ),
     rule!(
@@ -119,7 +119,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws ec2 authorize-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0",
         terraform: "aws_vpc_security_group_ingress_rule",
         cdk: "SecurityGroup addIngressRule",
-        source: "Elastic Load Balancing User Guide, \"Security groups for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"Security groups for your Application Load Balancer\"",
         over: each_balancer(group::balancer_closed),
     ),
     rule!(
@@ -130,7 +130,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws ec2 authorize-security-group-ingress --group-id <tasks-group> --protocol tcp --port <port> --source-group <balancer-group>",
         terraform: "aws_vpc_security_group_ingress_rule.referenced_security_group_id",
         cdk: "FargateService connections.allowFrom(loadBalancer, Port.tcp(port))",
-        source: "Elastic Load Balancing User Guide, \"Security groups for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"Security groups for your Application Load Balancer\"",
         over: each_service(group::task_wide),
     ),
     rule!(
@@ -141,7 +141,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws ec2 authorize-security-group-ingress --group-id <tasks-group> --protocol tcp --port <port> --source-group <balancer-group>",
         terraform: "aws_vpc_security_group_ingress_rule.referenced_security_group_id",
         cdk: "FargateService connections.allowFrom(loadBalancer, Port.tcp(port))",
-        source: "Elastic Load Balancing User Guide, \"Security groups for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"Security groups for your Application Load Balancer\"",
         over: each_service(group::task_closed),
     ),
     rule!(

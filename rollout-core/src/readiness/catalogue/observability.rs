@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws cloudwatch put-metric-alarm --alarm-name <alarm> --namespace AWS/ApplicationELB --metric-name UnHealthyHostCount --cli-input-json <file>",
         terraform: "aws_cloudwatch_metric_alarm",
         cdk: "ApplicationTargetGroup metrics.unhealthyHostCount().createAlarm",
-        source: "Elastic Load Balancing User Guide, \"CloudWatch metrics for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"CloudWatch metrics for your Application Load Balancer\"",
         over: each_balanced(|scene, name| alarmed(scene, name, &UNHEALTHY)),
     ),
     rule!(
@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws cloudwatch put-metric-alarm --alarm-name <alarm> --namespace AWS/ApplicationELB --metric-name HTTPCode_Target_5XX_Count --cli-input-json <file>",
         terraform: "aws_cloudwatch_metric_alarm",
         cdk: "ApplicationTargetGroup metrics.httpCodeTarget(HttpCodeTarget.TARGET_5XX_COUNT).createAlarm",
-        source: "Elastic Load Balancing User Guide, \"CloudWatch metrics for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"CloudWatch metrics for your Application Load Balancer\"",
         over: each_balanced(|scene, name| alarmed(scene, name, &ERRORS)),
     ),
     rule!(
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         cli: "aws cloudwatch put-metric-alarm --alarm-name <alarm> --namespace AWS/ApplicationELB --metric-name TargetResponseTime --extended-statistic p99 --cli-input-json <file>",
         terraform: "aws_cloudwatch_metric_alarm",
         cdk: "ApplicationTargetGroup metrics.targetResponseTime().createAlarm",
-        source: "Elastic Load Balancing User Guide, \"CloudWatch metrics for your Application Load Balancer\"",
+        source: "User Guide for Application Load Balancers, \"CloudWatch metrics for your Application Load Balancer\"",
         over: each_balanced(|scene, name| alarmed(scene, name, &LATENCY)),
     ),
     rule!(
@@ -263,7 +263,7 @@ fn dimensions(
             let cluster = ("ClusterName", scene.intent.cluster.clone());
             vec![[cluster, ("ServiceName", service.to_owned())].into()]
         }
-        // The dimension is the end of the ARN (Elastic Load Balancing User Guide, "CloudWatch metrics for your Application Load
+        // The dimension is the end of the ARN (User Guide for Application Load Balancers, "CloudWatch metrics for your Application Load
         // Balancer").
         Of::TargetGroup => {
             let groups = scene.service(service)?.attachments.iter();

@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The source environment runs exactly these digests",
         why: "What was tested there and what is released here must be the same bytes.",
         remedy: "Release to the source environment first, or release what it runs.",
-        cli: "aws ecs describe-tasks --cluster <cluster> --tasks <task> --query tasks[].containers[].imageDigest",
+        cli: "aws ecs describe-tasks --cluster <cluster> --tasks <task> --query 'tasks[].containers[].imageDigest'",
         terraform: "",
         cdk: "",
         source: "AWS Well-Architected Framework, \"OPS05-BP08 Use multiple environments\"",

@@ -8,7 +8,7 @@ use crate::readiness::known::{Known, Unseen, Why};
 use crate::service::{Found, PartKind};
 use crate::time::{DAY_MILLIS, Timestamp};
 
-/// What an alias counts for, in seconds: a resolver keeps its answer that long (Elastic Load Balancing User Guide, "Connection
+/// What an alias counts for, in seconds: a resolver keeps its answer that long (User Guide for Application Load Balancers, "Connection
 /// management": the records of a load balancer have a TTL of 60 seconds).
 const ALIAS_TTL: u32 = 60;
 
@@ -18,7 +18,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "There is a last known good release to go back to",
         why: "Without one a release that fails leaves nothing that serves.",
         remedy: "Let a deployment of the service complete before the next one begins.",
-        cli: "aws ecs describe-services --cluster <cluster> --services <service> --query services[].deployments",
+        cli: "aws ecs describe-services --cluster <cluster> --services <service> --query 'services[].deployments'",
         terraform: "",
         cdk: "",
         source: "Amazon ECS Developer Guide, \"Deploy Amazon ECS services by replacing tasks\"",

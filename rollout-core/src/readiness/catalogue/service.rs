@@ -164,7 +164,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "No deployment alarm is in ALARM already",
         why: "The deployment is rolled back as soon as it has begun, whatever it brings.",
         remedy: "Mend what the alarm is about before the release.",
-        cli: "aws cloudwatch describe-alarms --alarm-names <alarm> --query MetricAlarms[].StateReason",
+        cli: "aws cloudwatch describe-alarms --alarm-names <alarm> --query 'MetricAlarms[].StateReason'",
         terraform: "",
         cdk: "",
         source: "Amazon ECS Developer Guide, \"How CloudWatch alarms detect Amazon ECS deployment failures\"",

@@ -349,7 +349,7 @@ fn watched(name: &str, port: Option<u16>) -> Vec<(&'static str, Metric)> {
     ];
     if port.is_some() {
         let group = target_group(name);
-        // Dimensions are the ends of ARNs (Elastic Load Balancing User Guide, "Metric dimensions for Application Load Balancers").
+        // Dimensions are the ends of ARNs (User Guide for Application Load Balancers, "Metric dimensions for Application Load Balancers").
         let group = group.rsplit_once(":").map_or("", |(_, end)| end).to_owned();
         let behind = [
             ("LoadBalancer", "app/storefront/50dc6c495c0c9188"),

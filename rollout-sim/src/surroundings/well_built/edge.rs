@@ -12,7 +12,7 @@ use crate::waf::{Place, Scope};
 
 /// How the name of a distribution ends.
 const CLOUDFRONT: &str = ".cloudfront.net";
-/// Takes TLS 1.2 and newer (Elastic Load Balancing User Guide, "Security policies for your Application Load Balancer").
+/// Takes TLS 1.2 and newer (User Guide for Application Load Balancers, "Security policies for your Application Load Balancer").
 const POLICY: &str = "ELBSecurityPolicy-TLS13-1-2-2021-06";
 
 impl Site<'_> {

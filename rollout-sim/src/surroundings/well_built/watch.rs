@@ -109,7 +109,7 @@ impl Site<'_> {
         let Some(balancer) = balancers.iter().find(serves) else {
             return all;
         };
-        // Dimensions are the ends of ARNs (Elastic Load Balancing User Guide, "Metric dimensions for Application Load Balancers").
+        // Dimensions are the ends of ARNs (User Guide for Application Load Balancers, "Metric dimensions for Application Load Balancers").
         let group = group.rsplit_once(':').map_or(group, |(_, end)| end);
         let balancer = end_of_balancer(&self.env.balancers[*balancer].arn);
         let behind = || dimensions([("LoadBalancer", balancer), ("TargetGroup", group)]);

@@ -39,7 +39,7 @@ fn decide<'a>(
         patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern))
     };
     let takes = |rule: &&&ListenerRule| {
-        // Host names are compared without regard to case, paths are not (Elastic Load Balancing User Guide, "Condition types
+        // Host names are compared without regard to case, paths are not (User Guide for Application Load Balancers, "Condition types
         // for listener rules").
         !rule.more_conditions
             && any(&rule.paths, &|pattern| matches(pattern, path))
