@@ -2,10 +2,28 @@
 
 use std::process::Command;
 
-/// Builds and runs an example, as its header says, and answers with what it printed.
+/// Builds and runs an example and answers with what it printed. Where this was built with all features, so is the example: `cargo test`
+/// of the whole workspace has built it already.
 fn printed(example: &str) -> String {
-    let output = Command::new(env!("CARGO"))
-        .args([
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let mut command = if cfg!(feature = "endpoint") {
+        let all = [
+            "build",
+            "--quiet",
+            "--locked",
+            "--workspace",
+            "--all-features",
+            "--example",
+            example,
+        ];
+        let built = cargo.args(all).status().expect("cargo can be run");
+        assert!(built.success(), "{example} is not built");
+        let here = std::env::current_exe().expect("a test is a file");
+        let folder = here.ancestors().nth(2).expect("in `deps` of what is built");
+        Command::new(folder.join("examples").join(example))
+    } else {
+        let one = [
             "run",
             "--quiet",
             "--locked",
@@ -13,10 +31,11 @@ fn printed(example: &str) -> String {
             "rollout-examples",
             "--example",
             example,
-        ])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .output()
-        .expect("cargo can be run");
+        ];
+        cargo.args(one);
+        cargo
+    };
+    let output = command.output().expect("it can be run");
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),

@@ -1,10 +1,14 @@
 //! The steps of a task: each is announced, timed, and listed at the end.
 
-use std::process::ExitCode;
+use std::fs::{self, File};
+use std::io::{Write as _, stderr};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
+use crate::cargo::shown;
 use crate::emulator::Skipped;
 
 /// How a step ended.
@@ -43,6 +47,29 @@ impl Steps {
         self.done.push((name.to_owned(), end, begun.elapsed()));
     }
 
+    /// Begins a command that goes on beside the next steps. What it prints goes into a file, so that it does not mix with theirs;
+    /// [`Beside::end`] shows it.
+    ///
+    /// # Errors
+    /// When the file cannot be written or the command cannot be run.
+    pub(crate) fn begin<'a>(name: &'a str, command: &mut Command, log: &'a Path) -> Result<Beside<'a>> {
+        eprintln!(
+            "\n== {name}: begun, beside what follows; prints into {}",
+            log.display()
+        );
+        let shown = shown(command);
+        let file = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
+        let both = file.try_clone().context("a file cannot be shared")?;
+        let child = command.stdout(file).stderr(both).spawn();
+        Ok(Beside {
+            name,
+            log,
+            child: child.with_context(|| format!("`{shown}` cannot be run"))?,
+            shown,
+            begun: Instant::now(),
+        })
+    }
+
     /// Lists the steps. The exit code is a failure if one of them failed.
     pub(crate) fn finish(self) -> ExitCode {
         eprintln!();
@@ -59,6 +86,42 @@ impl Steps {
             }
         }
         code
+    }
+}
+
+/// A command that goes on beside other steps. Dropping it kills it.
+pub(crate) struct Beside<'a> {
+    name: &'a str,
+    log: &'a Path,
+    child: Child,
+    shown: String,
+    begun: Instant,
+}
+
+impl Beside<'_> {
+    /// Waits for its end, shows what it printed, and makes it a step.
+    pub(crate) fn end(mut self, steps: &mut Steps) {
+        let ended = self.child.wait();
+        let took = self.begun.elapsed();
+        steps.run(self.name, || {
+            let said =
+                fs::read(self.log).with_context(|| format!("{} cannot be read", self.log.display()))?;
+            stderr().write_all(&said).context("it cannot be shown")?;
+            let status = ended.with_context(|| format!("`{}` was lost", self.shown))?;
+            ensure!(status.success(), "`{}`: {status}", self.shown);
+            Ok(())
+        });
+        if let Some((_, _, all)) = steps.done.last_mut() {
+            *all = took;
+        }
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        // One that has ended is not there to be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -80,5 +143,26 @@ mod tests {
         steps.run("b", || Ok(()));
         assert_eq!(steps.done.len(), 2);
         assert_eq!(steps.finish(), ExitCode::FAILURE);
+    }
+    #[test]
+    fn what_goes_on_beside_others_is_a_step_at_its_end() {
+        let log = std::env::temp_dir().join(format!("rollout-beside-{}", std::process::id()));
+        let mut steps = Steps::default();
+        let of = |code: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", code]);
+            command
+        };
+        let beside = Steps::begin("a", &mut of("echo said; exit 0"), &log).expect("it begins");
+        steps.run("b", || Ok(()));
+        beside.end(&mut steps);
+        assert_eq!(fs::read_to_string(&log).expect("kept"), "said\n");
+        assert_eq!(steps.finish(), ExitCode::SUCCESS);
+
+        let mut steps = Steps::default();
+        let beside = Steps::begin("a", &mut of("exit 3"), &log).expect("it begins");
+        beside.end(&mut steps);
+        assert_eq!(steps.finish(), ExitCode::FAILURE);
+        fs::remove_file(&log).expect("it was there");
     }
 }

@@ -1,11 +1,12 @@
 //! `cargo xtask test`: everything that a change must pass, in one command.
 
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum as _};
 
-use crate::cargo::{cargo, root, run as run_command};
+use crate::cargo::{cargo, root, run as run_command, target};
 use crate::emulator::{self, Kind};
 use crate::steps::Steps;
 
@@ -27,17 +28,20 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     steps.run("tests and doc tests", || {
         run_command(cargo(&root).args(["test", "--locked", "--workspace", "--all-features"]))
     });
-    // Optimised: closed spaces and 10,000 seeds are too much for a plain build.
-    steps.run("searches and simulations", || {
-        let package = ["--profile", "proof", "--package", "rollout-tests"];
-        let targets = ["--test", "exhaustive", "--test", "simulation", "--test", "resume"];
-        run_command(
-            cargo(&root)
-                .args(["test", "--locked"])
-                .args(package)
-                .args(targets)
-                .args(["--", "--nocapture"]),
-        )
+    // Optimised: closed spaces and 10,000 seeds are too much for a plain build. Beside the rest, which mostly waits.
+    let log = target(&root)?.join("searches.log");
+    let searches = Steps::begin("searches and simulations", &mut searches(&root), &log)?;
+    // On its own, because it mostly waits, too: a plain `cargo test` leaves it out.
+    steps.run("the program against the simulated AWS", || {
+        let all = [
+            "test",
+            "--locked",
+            "--workspace",
+            "--all-features",
+            "--test",
+            "served",
+        ];
+        run_command(cargo(&root).args(all))
     });
     for kind in EMULATORS.into_iter().filter(|_| !args.no_emulators) {
         steps.run(&format!("emulator tests with {kind}"), || {
@@ -60,5 +64,18 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
             });
         }
     }
+    searches.end(&mut steps);
     Ok(steps.finish())
+}
+
+fn searches(root: &Path) -> Command {
+    let package = ["--profile", "proof", "--package", "rollout-tests"];
+    let targets = ["--test", "exhaustive", "--test", "simulation", "--test", "resume"];
+    let mut command = cargo(root);
+    command
+        .args(["test", "--locked"])
+        .args(package)
+        .args(targets)
+        .args(["--", "--nocapture"]);
+    command
 }

@@ -58,6 +58,7 @@ fn search(name: &str, ends: &[&str], proof: u8, vary: impl FnOnce(&mut FleetPoli
 
 /// All go back together: the bounds, the order, nothing after a failure, every changed member back or named.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "half a minute where the code is not optimised")]
 fn fleet_together() {
     let ends = [
         "aborted",
@@ -72,6 +73,7 @@ fn fleet_together() {
 
 /// The second wave rolls, one member at a time, and what is under way finishes.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "half a minute where the code is not optimised")]
 fn fleet_rolling() {
     let ends = [
         "aborted",
@@ -90,6 +92,7 @@ fn fleet_rolling() {
 
 /// Each member is on its own.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "half a minute where the code is not optimised")]
 fn fleet_each() {
     let ends = [
         "aborted",
