@@ -1,7 +1,8 @@
 """An environment on an emulator, made with boto3, and what is true of it.
 
     python shop.py make NAME            makes it; prints {"intent": ..., "facts": ...}
-    python shop.py break NAME FAULT     puts one fault in; prints {"facts": ...}: what is true now and was not before
+    python shop.py break NAME FAULT     puts one fault in; prints {"facts": ..., "found_by": ...}: what is true now and was not before,
+                                        and the checks that find it
     python shop.py faults               prints the names of the faults, in the order that they can be put in
 
 `facts` is in the form of rollout's snapshot, and written here from what was asked of the API, never read back from rollout.
@@ -372,15 +373,22 @@ def no_lifecycle(name):
 
 def wide_role(name):
     iam = client("iam")
-    every = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam.put_role_policy(RoleName=f"{name}-execution", PolicyName="read", PolicyDocument=json.dumps(every))
-    arn = iam.get_role(RoleName=f"{name}-execution")["Role"]["Arn"]
-    return {"roles": {arn: seen({"statements": seen([{"allows": True, "actions": ["*"], "resources": ["*"]}])})}}
+    every = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}
+    iam.put_role_policy(RoleName=f"{name}-task", PolicyName="read", PolicyDocument=json.dumps(every))
+    arn = iam.get_role(RoleName=f"{name}-task")["Role"]["Arn"]
+    own = {"allows": True, "actions": ["secretsmanager:GetSecretValue"], "resources": ["*"]}
+    attached = {"allows": True, "actions": ["s3:GetObject", "s3:PutObject"], "resources": [f"arn:aws:s3:::{name}-assets/uploads/*"]}
+    return {"roles": {arn: seen({"statements": seen([own, attached])})}}
 
 
 def single_database(name):
-    client("rds").modify_db_instance(DBInstanceIdentifier=name, MultiAZ=False, BackupRetentionPeriod=1, ApplyImmediately=True)
-    return {"databases": {name: seen({"multi_az": False, "backup_days": 1})}}
+    client("rds").modify_db_instance(DBInstanceIdentifier=name, MultiAZ=False, ApplyImmediately=True)
+    return {"databases": {name: seen({"multi_az": False})}}
+
+
+def short_backups(name):
+    client("rds").modify_db_instance(DBInstanceIdentifier=name, BackupRetentionPeriod=1, ApplyImmediately=True)
+    return {"databases": {name: seen({"backup_days": 1})}}
 
 
 def public_bucket(name):
@@ -409,8 +417,28 @@ def doomed_secret(name):
     return {"secrets": {arn: seen({"deleted_at": "any"})}}
 
 
-FAULTS = (public_route, open_database, no_web_acl, slow_drain, unprotected, one_task, logs_for_ever, no_log_group, movable_tags, no_lifecycle, wide_role,
-          single_database, public_bucket, any_origin, silent_alarm, no_dashboard, doomed_secret)
+# Each with the checks that find it. Its order is the one that they are put in.
+FAULTS = {
+    # Through an internet gateway nothing without an address of its own goes out, so that this is two faults in one.
+    public_route: ["ec2_task_egress_missing", "ec2_task_subnet_public"],
+    open_database: ["ec2_database_group_wide"],
+    no_web_acl: ["wafv2_balancer_unprotected"],
+    slow_drain: ["elbv2_deregistration_slow"],
+    unprotected: ["elbv2_deletion_protection_off"],
+    one_task: ["ecs_service_tasks_too_few"],
+    logs_for_ever: ["logs_group_retention_unfit"],
+    no_log_group: ["logs_group_missing"],
+    movable_tags: ["ecr_repository_tags_mutable"],
+    no_lifecycle: ["ecr_repository_lifecycle_missing"],
+    wide_role: ["iam_task_role_secrets_open"],
+    single_database: ["rds_instance_single_zone"],
+    short_backups: ["rds_backups_short"],
+    public_bucket: ["s3_public_access_open"],
+    any_origin: ["s3_cors_wide"],
+    silent_alarm: ["cloudwatch_alarm_actions_off"],
+    no_dashboard: ["cloudwatch_dashboard_missing"],
+    doomed_secret: ["secretsmanager_secret_missing"],
+}
 
 
 def main(arguments):
@@ -418,9 +446,10 @@ def main(arguments):
         case ["make", name]:
             answer = make(name)
         case ["break", name, fault]:
-            answer = {"facts": {one.__name__: one for one in FAULTS}[fault](name)}
+            put, found_by = only([one for one in FAULTS.items() if one[0].__name__ == fault])
+            answer = {"facts": put(name), "found_by": found_by}
         case ["faults"]:
-            answer = [one.__name__ for one in FAULTS]
+            answer = [put.__name__ for put in FAULTS]
         case _:
             sys.exit(__doc__)
     json.dump(answer, sys.stdout)

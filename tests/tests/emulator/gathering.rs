@@ -1,5 +1,6 @@
 //! Facts of an environment that boto3 made, compared field by field with what boto3 was asked for, and with what it then broke.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -8,12 +9,17 @@ use rollout_core::context::OpContext;
 use rollout_core::id::Generation;
 use rollout_core::pace::Priority;
 use rollout_core::port::FactSource as _;
-use rollout_core::readiness::example;
+use rollout_core::readiness::check::Scene;
+use rollout_core::readiness::fact::Snapshot;
 use rollout_core::readiness::intent::Intent;
+use rollout_core::readiness::report::{Status, judge};
+use rollout_core::readiness::{catalogue, example};
 use rollout_core::time::Timestamp;
 use rollout_tests::emulator::account::Account;
 use rollout_tests::emulator::unique;
 use serde_json::{Map, Value};
+
+const ACCOUNT: &str = "123456789012";
 
 /// Runs the script that makes the environment, with the emulator's own Python.
 fn script(arguments: &[&str]) -> Value {
@@ -39,6 +45,7 @@ fn meant(made: &Value) -> Intent {
     };
     let (_, mut intent) = example::shop();
     intent.release = None;
+    intent.expects.account = ACCOUNT.to_owned();
     intent.cluster = text("cluster");
     intent.services.truncate(1);
     for service in &mut intent.services {
@@ -59,8 +66,23 @@ fn meant(made: &Value) -> Intent {
     intent
 }
 
-/// The facts as they are now, without what changes by itself and what other tests have made.
-async fn look(source: &AwsFacts, intent: &Intent) -> Value {
+/// What was seen at a time: the facts, without what changes by itself and what other tests have made, and what fails by them.
+struct Seen {
+    facts: Value,
+    /// Checks and resources.
+    failures: BTreeSet<(String, String)>,
+}
+
+fn failures(facts: &Snapshot, intent: &Intent) -> BTreeSet<(String, String)> {
+    let report = judge(&catalogue::all(), &Scene { facts, intent }, &[], facts.at);
+    let failed = report.findings.into_iter();
+    failed
+        .filter(|finding| matches!(finding.status, Status::Fail { .. }))
+        .map(|finding| (finding.check, finding.resource))
+        .collect()
+}
+
+async fn look(source: &AwsFacts, intent: &Intent) -> Seen {
     let ctx = OpContext {
         run: "facts".parse().expect("an id"),
         step: "check".parse().expect("an id"),
@@ -70,6 +92,7 @@ async fn look(source: &AwsFacts, intent: &Intent) -> Value {
         priority: Priority::Look,
     };
     let facts = source.gather(&ctx, intent).await.expect("facts");
+    let failures = failures(&facts, intent);
     let mut facts = serde_json::to_value(facts).expect("JSON");
     let all = facts.as_object_mut().expect("an object");
     for passing in ["at", "calls", "ways_back"] {
@@ -82,7 +105,7 @@ async fn look(source: &AwsFacts, intent: &Intent) -> Value {
             .retain(|name, _| name.starts_with(&intent.cluster));
     }
     nameless(&mut facts);
-    facts
+    Seen { facts, failures }
 }
 
 /// Takes the requests' ids out of what AWS said.
@@ -137,29 +160,38 @@ fn rest(facts: &Value, said: &Value) -> Value {
     Value::Object(kept.collect::<Map<_, _>>())
 }
 
-/// What boto3 made is seen as it was asked for; then each fault that boto3 puts in is seen, and nothing else changes with it.
+/// What boto3 made is seen as it was asked for; then each fault that boto3 puts in is seen, nothing else changes with it, and exactly
+/// its checks find it.
 pub(crate) async fn what_boto3_made() {
     let name = unique("facts");
     let made = script(&["make", &name]);
-    let account = Account::open("123456789012").await;
+    let account = Account::open(ACCOUNT).await;
     let config = account.config().to_builder();
     let region = aws_config::Region::new("eu-central-1");
     let source = AwsFacts::from_config(&config.region(region).build());
     let intent = meant(&made);
     let mut before = look(&source, &intent).await;
     let facts = made.get("facts").expect("facts");
-    assert_eq!(compare(facts, &before), Vec::<String>::new());
+    assert_eq!(compare(facts, &before.facts), Vec::<String>::new());
     let faults = script(&["faults"]);
     for fault in faults.as_array().expect("names") {
         let fault = fault.as_str().expect("a name");
         let broken = script(&["break", &name, fault]);
         let said = broken.get("facts").expect("facts");
-        assert!(!compare(said, &before).is_empty(), "{fault}: it was so before");
+        assert!(
+            !compare(said, &before.facts).is_empty(),
+            "{fault}: it was so before"
+        );
         let after = look(&source, &intent).await;
-        assert_eq!(compare(said, &after), Vec::<String>::new(), "{fault}");
-        let (was, is) = (rest(&before, said), rest(&after, said));
+        assert_eq!(compare(said, &after.facts), Vec::<String>::new(), "{fault}");
+        let (was, is) = (rest(&before.facts, said), rest(&after.facts, said));
         let changed = [compare(&was, &is), compare(&is, &was)].concat();
         assert_eq!(changed, Vec::<String>::new(), "{fault}: something else changed");
+        let new = after.failures.difference(&before.failures);
+        let found: BTreeSet<&str> = new.map(|(check, _)| check.as_str()).collect();
+        let wanted = broken.get("found_by").and_then(Value::as_array).expect("names");
+        let wanted = wanted.iter().filter_map(Value::as_str).collect();
+        assert_eq!(found, wanted, "{fault}: what finds it");
         before = after;
     }
 }
