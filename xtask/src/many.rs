@@ -11,7 +11,7 @@ use crate::cargo::{cargo, root, run as run_command};
 #[derive(Args)]
 pub(crate) struct ManyArgs {
     /// The largest crowd: 1, 10, 100, 1,000 and 10,000 rollouts are run, up to this. 1,000 take a quarter of a minute in the profile `proof`
-    /// on a core of their own, 10,000 more than eight minutes of CPU and 1 GB, both mostly for the simulated cloud.
+    /// on a core of their own, 10,000 ten times as long and 1 GB, both mostly for the simulated cloud.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     most: usize,
     /// Only prints the table, and leaves docs/benchmarks.md and docs/many.svg as they are.
