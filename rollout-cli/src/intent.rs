@@ -40,6 +40,7 @@ pub(crate) fn intent(
             readiness.file.display()
         ))
     })?;
+    named(config, readiness)?;
     let mut deployer = meant.deployer.clone();
     if let Some(role) = &deployer.role {
         deployer.asks = asks(config, environment, role);
@@ -83,6 +84,31 @@ pub(crate) fn intent(
             .filter_map(|own| own.question().cloned())
             .collect(),
     })
+}
+
+/// Whether all that the readiness file names by the configuration's names is there: what has a wrong name would not be asked for.
+fn named(config: &Config, readiness: &Readiness) -> Result<(), Unnamed> {
+    let unknown = |what: &str, name: &str, known: Vec<&str>| {
+        let (file, of) = (readiness.file.display(), config.file.display());
+        let known = known.join(", ");
+        Err(Unnamed(format!(
+            "{file}: there is no {what} `{name}` in {of}; it has {known}"
+        )))
+    };
+    for (environment, meant) in &readiness.environments {
+        if !config.environments.contains_key(environment) {
+            let known = config.environments.keys().map(EnvironmentName::as_str);
+            return unknown("environment", environment.as_str(), known.collect());
+        }
+        let services = config.services.iter();
+        let known: Vec<&str> = services
+            .map(|service| service.name_in(environment).as_str())
+            .collect();
+        if let Some(other) = meant.services.keys().find(|name| !known.contains(&name.as_str())) {
+            return unknown("service", other.as_str(), known);
+        }
+    }
+    Ok(())
 }
 
 fn service(

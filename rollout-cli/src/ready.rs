@@ -1,7 +1,5 @@
 //! Readiness, wherever a command asks for it: by `rollout check`, before a release, and as a gate in the middle of one.
 
-use std::path::Path;
-
 use anyhow::bail;
 use rollout_core::readiness::catalogue;
 use rollout_core::readiness::gate::Judge;
@@ -22,12 +20,12 @@ impl core::fmt::Display for Unnamed {
 
 impl std::error::Error for Unnamed {}
 
-/// The readiness file: the one that is given, else the one of the configuration.
+/// The readiness file of the configuration.
 ///
 /// # Errors
 /// When there is none, or something is wrong in it.
-pub(crate) fn load(config: &Config, given: Option<&Path>) -> anyhow::Result<Readiness> {
-    let Some(file) = given.or(config.readiness.as_deref()) else {
+pub(crate) fn load(config: &Config) -> anyhow::Result<Readiness> {
+    let Some(file) = config.readiness.as_deref() else {
         let why = format!(
             "no readiness file is named: pass `--readiness FILE`, or set `readiness = \"readiness.toml\"` in {}",
             config.file.display()

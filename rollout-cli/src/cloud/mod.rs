@@ -54,7 +54,7 @@ impl Cloud {
     ) -> anyhow::Result<Self> {
         // What is wrong in the file is told before a cloud is asked.
         let file = config.readiness.as_ref();
-        let readiness = file.map(|_| ready::load(config, None)).transpose()?;
+        let readiness = file.map(|_| ready::load(config)).transpose()?;
         let kind = match global.cloud {
             args::Cloud::Sim => Kind::Sim(Box::new(sim::Sim::open(global, config, here, release, since)?)),
             #[cfg(feature = "aws")]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rollout_core::context::OpContext;
 use rollout_core::id::{Generation, RunId, StepId};
 use rollout_core::port::Clock;
@@ -33,8 +33,11 @@ pub(crate) async fn execute(global: &Global, args: &Check) -> anyhow::Result<Exi
     if args.list {
         return Ok(list(global, args));
     }
-    let config = Config::load(&global.config, &global.overlays)?;
-    let readiness = ready::load(&config, args.readiness.as_deref())?;
+    let mut config = Config::load(&global.config, &global.overlays)?;
+    if let Some(file) = &args.readiness {
+        config.readiness = Some(file.clone());
+    }
+    let readiness = ready::load(&config)?;
     if let Some(id) = args.explain.as_deref() {
         known(&readiness, id)?;
     }
@@ -107,6 +110,12 @@ async fn look(
         let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut facts: Snapshot =
             serde_json::from_slice(&text).with_context(|| format!("{} holds no facts", file.display()))?;
+        // Every gathering makes a call; another kind of file has none.
+        ensure!(
+            !facts.calls.is_empty(),
+            "{} holds no facts: `--save-facts` makes such a file",
+            file.display()
+        );
         facts.records = judge.records.clone();
         return Ok((judge, facts));
     }
@@ -162,10 +171,7 @@ fn show(
         Some(file) => {
             files::replace(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
         }
-        None => {
-            super::print(&text);
-            Ok(())
-        }
+        None => super::write(&text),
     }
 }
 

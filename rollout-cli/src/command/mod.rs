@@ -109,11 +109,23 @@ async fn went(state: &State, config: &Config, run: &RunId, outcome: &Outcome) ->
     }
 }
 
-/// Prints to standard output. A reader that has gone away is no reason to fail.
+/// Prints to standard output. What cannot be printed is no reason to stop what goes on.
 fn print(text: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    let _ = std::io::stdout().flush();
+    let _ = write(text);
+}
+
+/// Writes to standard output what the command was called for. A reader that has gone away is no reason to fail.
+fn write(text: &str) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write as _, stdout};
+    let written = stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout().flush());
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Runs a future on a runtime of its own: one thread is plenty for a program that waits.

@@ -98,7 +98,13 @@ impl Config {
         for path in core::iter::once(file).chain(overlays.iter().map(PathBuf::as_path)) {
             match std::fs::read_to_string(path) {
                 Ok(text) => sources.push(Source::new(path, text)),
-                Err(error) => faults.push(unreadable(path, &error, sources.is_empty() && faults.is_empty())),
+                Err(error) => {
+                    let first = sources.is_empty() && faults.is_empty();
+                    faults.push(unreadable(path, &error).help(match first {
+                        true => "name the file with `--config FILE`, or start in the directory that holds rollout.toml",
+                        false => "it was named with `--overlay` or ROLLOUT_OVERLAY",
+                    }));
+                }
             }
         }
         if faults.is_empty() {
@@ -294,12 +300,9 @@ fn syntax(sink: &Sink, error: &toml::de::Error) -> Diagnostic {
     sink.at(&span, format!("this is not TOML: {}", error.message()))
 }
 
-fn unreadable(file: &Path, error: &std::io::Error, first: bool) -> Diagnostic {
+fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
     let source = Source::new(file, "");
     let mut diagnostic = Diagnostic::new(&source, 0..0, format!("the file cannot be read: {error}"));
     diagnostic.span = None;
-    if !first {
-        return diagnostic.help("it was named with `--overlay` or ROLLOUT_OVERLAY");
-    }
-    diagnostic.help("name the file with `--config FILE`, or start in the directory that holds rollout.toml")
+    diagnostic
 }

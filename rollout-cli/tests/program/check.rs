@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Rollout, storefront};
+use crate::harness::{Rollout, stderr, storefront};
 
 /// The example's readiness file with something else in place of a line of it; each piece must stand in it.
 fn readiness(rollout: &Rollout, changes: &[(&str, &str)]) -> PathBuf {
@@ -245,4 +245,60 @@ fn a_mistake_in_the_file_is_shown_with_its_line() {
     let (code, text) = rollout.text(&["check", "--env", "canary"]);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("there is no environment `canary`"), "{text}");
+}
+
+#[test]
+fn what_the_configuration_does_not_have_is_no_service_and_no_environment() {
+    let rollout = Rollout::new();
+    let (code, text) = check(&rollout, &[("name = \"frontend\"", "name = \"frontent\"")], &[]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("there is no service `frontent`"), "{text}");
+    assert!(text.contains("backend, frontend, worker"), "{text}");
+    let other = (
+        "[records.rollback_drill]",
+        "[environments.prodction]\ntier = \"staging\"\n\n[records.rollback_drill]",
+    );
+    let (code, text) = check(&rollout, &[other], &[]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("there is no environment `prodction`"), "{text}");
+}
+
+#[test]
+fn a_person_agrees_once_and_what_is_still_to_come_does_not_count() {
+    let rollout = Rollout::new();
+    let again = (
+        "by = \"Grace\"\nrelease",
+        "by = \"ada \"\nnote = \"after lunch\"\nrelease",
+    );
+    let (code, one) = report(&rollout, &[again], &[]);
+    assert_eq!(
+        (code, of(&one, "procedure_approval_missing")["status"].as_str()),
+        (Some(15), Some("fail"))
+    );
+    // A drill only advises.
+    let (code, drill) = report(&rollout, &[("at = 2025-11-03", "at = 2028-11-03")], &[]);
+    assert_eq!(
+        (code, of(&drill, "rollback_drill_stale")["status"].as_str()),
+        (Some(0), Some("fail"))
+    );
+}
+
+#[test]
+fn a_file_without_facts_and_a_full_disk_are_no_success() {
+    let rollout = Rollout::new();
+    let empty = rollout.path("empty.json");
+    fs::write(&empty, "{}").expect("writable");
+    let output = rollout.run(&["check", "--facts", &empty.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("holds no facts"), "{}", stderr(&output));
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("it is there");
+    let full = rollout
+        .command(&["check"])
+        .stdout(full)
+        .status()
+        .expect("it runs");
+    assert_eq!(full.code(), Some(1));
 }

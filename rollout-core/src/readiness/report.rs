@@ -225,7 +225,7 @@ fn idle(risks: &[AcceptedRisk], used: &BTreeMap<usize, Bearing>) -> Vec<Idle> {
         Some(Bearing::Covers) => None,
         Some(Bearing::Expired) => Some("it has ended"),
         Some(Bearing::Changed) => Some("what is seen now is not what was accepted"),
-        Some(Bearing::None) | None => Some("nothing fails that it is about"),
+        Some(Bearing::None) | None => Some("nothing that is known fails that it is about"),
     };
     let all = risks.iter().enumerate();
     all.filter_map(|(index, risk)| {

@@ -73,7 +73,7 @@ impl Readiness {
     /// [`Invalid`] with everything that is wrong, not only the first fault.
     pub(crate) fn load(file: &Path) -> Result<Self, Invalid> {
         let text = std::fs::read_to_string(file).map_err(|error| {
-            let fault = super::unreadable(file, &error, false);
+            let fault = super::unreadable(file, &error);
             Invalid(vec![fault.help(
                 "it is named by `readiness` in the configuration, or by `--readiness FILE`",
             )])

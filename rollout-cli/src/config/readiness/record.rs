@@ -58,14 +58,11 @@ fn record(reader: &Reader<'_>, of_release: bool) -> Option<Record> {
     let note = reader.value("note").and_then(|v| v.text()).map(|text| text.value);
     let passed = reader.flag("passed", true);
     reader.finish();
-    let who = who?;
     Some(Record {
         at: at?,
         about: release,
         passed,
-        text: match note {
-            Some(note) => format!("{who}: {note}"),
-            None => who,
-        },
+        by: who?,
+        text: note.unwrap_or_default(),
     })
 }

@@ -172,7 +172,7 @@ fn text_says_what_is_wrong_worst_first_and_the_result_last() {
         "ecs:ListServiceDeployments: not authorised (the caller may not\n              read it)\n",
         "~ Procedure         1 accepted, 4 passed\n",
         "accepted by Ada until 2027-01-01: the team is",
-        "\n\nAccepted risks that cover nothing\n  - wafv2_logging_off  *  Ada, until 2027-01-01: nothing fails",
+        "\n\nAccepted risks that cover nothing\n  - wafv2_logging_off  *\n    Ada, until 2027-01-01: nothing that is known",
         "\n\nChanged since 2026-11-20T09:59:00Z\n  - wafv2_balancer_unprotected  storefront\n    was pass, now fail: no web ACL",
         "\n\nCost a month           now     released\n",
         "\n\nSeen at 2026-11-20T10:00:00Z with 4 calls: ecs:DescribeServices 3,",

@@ -1,6 +1,6 @@
 //! What people do.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::rollback::day;
 use crate::plan::window::WindowState;
@@ -13,7 +13,7 @@ pub(super) const RULES: &[Rule] = &[
         "procedure_release_frozen", Procedure, High, BLOCKING, PRODUCTION,
         title: "No freeze is on",
         why: "Somebody has said that nothing may change now, and had a reason.",
-        remedy: "Wait until the freeze is over, or let whoever declared it lift it in the readiness file.",
+        remedy: "Wait until the freeze is over, or let whoever declared it take it out of the configuration's window.",
         cli: "",
         terraform: "",
         cdk: "",
@@ -143,11 +143,15 @@ fn approved(scene: &Scene<'_>) -> Ruling {
     let of_this = scene.facts.records.approvals.iter();
     let of_this =
         of_this.filter(|record| record.passed && record.about.as_deref() == Some(release.name.as_str()));
-    let people: BTreeSet<&str> = of_this.map(|record| record.text.as_str()).collect();
+    // One that is dated ahead says what somebody means to do.
+    let of_this = of_this.filter(|record| !record.is_ahead(scene.facts.at));
+    let people: BTreeMap<String, &str> = of_this
+        .map(|record| (record.by.trim().to_lowercase(), record.by.trim()))
+        .collect();
     let enough = u32::try_from(people.len()).unwrap_or(u32::MAX) >= wanted;
     let seen = || match people.len() {
         0 => "nobody".to_owned(),
-        _ => people.iter().copied().collect::<Vec<_>>().join(", "),
+        _ => people.values().copied().collect::<Vec<_>>().join(", "),
     };
     Ok(Verdict::when(
         enough,
@@ -212,6 +216,9 @@ fn smoke(scene: &Scene<'_>) -> Ruling {
         Some(test) if test.about.as_deref() != Some(release.name.as_str()) => {
             let about = test.about.as_deref().unwrap_or("something else");
             Verdict::fail(format!("the last one was of {about}"), wanted)
+        }
+        Some(test) if test.is_ahead(scene.facts.at) => {
+            Verdict::fail(format!("they are dated {}", day(test.at)), wanted)
         }
         Some(test) if !test.passed => Verdict::fail(format!("they failed on {}", day(test.at)), wanted),
         Some(_) => Verdict::Pass,

@@ -161,7 +161,9 @@ pub(super) fn recent(scene: &Scene<'_>, record: &Known<Record>, what: &str) -> R
         .at
         .as_millis()
         .saturating_add(u64::from(days).saturating_mul(DAY_MILLIS));
-    Ok(if !record.passed {
+    Ok(if record.is_ahead(scene.facts.at) {
+        Verdict::fail(format!("the last one is dated {}", day(record.at)), wanted)
+    } else if !record.passed {
         Verdict::fail(format!("the last one failed on {}", day(record.at)), wanted)
     } else if scene.facts.at.as_millis() > until {
         Verdict::fail(format!("the last one was on {}", day(record.at)), wanted)

@@ -77,10 +77,11 @@ pub(super) fn put(facts: &mut Snapshot) {
         notifications: Known::Seen(vec![notification("ACTUAL", 80), notification("FORECASTED", 100)]),
     };
     facts.budgets = Known::Seen([("storefront-production".to_owned(), budget)].into());
-    let record = |days, text: &str| Record {
+    let record = |days, by: &str, text: &str| Record {
         at: days_ago(days),
         about: None,
         passed: true,
+        by: by.to_owned(),
         text: text.to_owned(),
     };
     let of_release = |record: Record| Record {
@@ -88,9 +89,11 @@ pub(super) fn put(facts: &mut Snapshot) {
         ..record
     };
     facts.records = Records {
-        rollback_drill: Known::Seen(record(30, "run 01JD7 went back and forth, by Ada")),
-        restore_test: Known::Seen(record(45, "snapshot of the night restored and queried, by Grace")),
-        approvals: ["Ada", "Grace"].map(|who| of_release(record(0, who))).into(),
-        smoke_test: Known::Seen(of_release(record(1, "41 of 41 passed"))),
+        rollback_drill: Known::Seen(record(30, "Ada", "run 01JD7 went back and forth")),
+        restore_test: Known::Seen(record(45, "Grace", "snapshot of the night restored and queried")),
+        approvals: ["Ada", "Grace"]
+            .map(|who| of_release(record(0, who, "agreed")))
+            .into(),
+        smoke_test: Known::Seen(of_release(record(1, "the pipeline", "41 of 41 passed"))),
     };
 }

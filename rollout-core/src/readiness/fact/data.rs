@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::readiness::known::Known;
-use crate::time::Timestamp;
+use crate::time::{DAY_MILLIS, Timestamp};
 
 /// A database (Amazon RDS API, "DescribeDBInstances").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +105,16 @@ pub struct Record {
     pub about: Option<String>,
     /// Whether it came to a good end.
     pub passed: bool,
-    /// Who, and what came of it.
+    /// Who: a person is one however often they write.
+    #[serde(default)]
+    pub by: String,
+    /// What came of it.
     pub text: String,
+}
+
+impl Record {
+    /// Whether it is of a day that is still to come at `now`. Records have days and no time zone: one more than today is today somewhere.
+    pub(crate) const fn is_ahead(&self, now: Timestamp) -> bool {
+        self.at.as_millis() > now.as_millis().saturating_add(DAY_MILLIS)
+    }
 }

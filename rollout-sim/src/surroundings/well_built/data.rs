@@ -92,16 +92,17 @@ impl Site<'_> {
     }
 
     fn records(&mut self) {
-        let record = |days: u64, text: &str| Record {
+        let record = |days: u64, by: &str, text: &str| Record {
             at: self.days_ago(days),
             about: None,
             passed: true,
+            by: by.to_owned(),
             text: text.to_owned(),
         };
         let release = self.intent.release.as_ref().map(|release| release.name.clone());
-        let of_release = |days, text: &str| Record {
+        let of_release = |days, by: &str, text: &str| Record {
             about: release.clone(),
-            ..record(days, text)
+            ..record(days, by, text)
         };
         let lately = u64::from(self.intent.limits.drill_days / 3);
         let people = (0..self.intent.procedure.approvals).map(|number| match number {
@@ -109,12 +110,13 @@ impl Site<'_> {
             1 => "Grace".to_owned(),
             _ => format!("approver {}", number.saturating_add(1)),
         });
-        let approvals = people.map(|who| of_release(0, &who));
+        let approvals = people.map(|who| of_release(0, &who, "agreed"));
         self.facts.records = Records {
-            rollback_drill: Known::Seen(record(lately, "back and forth, by Ada")),
+            rollback_drill: Known::Seen(record(lately, "Ada", "back and forth")),
             restore_test: Known::Seen(record(
                 lately,
-                "the night's snapshot restored and queried, by Grace",
+                "Grace",
+                "the night's snapshot restored and queried",
             )),
             approvals: if release.is_some() {
                 approvals.collect()
@@ -122,7 +124,7 @@ impl Site<'_> {
                 Vec::new()
             },
             smoke_test: match release {
-                Some(_) => Known::Seen(of_release(0, "41 of 41 passed")),
+                Some(_) => Known::Seen(of_release(0, "the pipeline", "41 of 41 passed")),
                 None => Known::Missing,
             },
         };

@@ -30,7 +30,12 @@ pub(super) fn faults() -> Vec<Fault> {
         ),
         fault("procedure_approval_missing", "one approves twice", |facts, _| {
             for approval in &mut facts.records.approvals {
-                "Ada".clone_into(&mut approval.text);
+                "ada ".clone_into(&mut approval.by);
+            }
+        }),
+        fault("procedure_approval_missing", "they will agree", |facts, _| {
+            for approval in &mut facts.records.approvals {
+                approval.at = in_days(3);
             }
         }),
         fault(
@@ -54,6 +59,11 @@ pub(super) fn faults() -> Vec<Fault> {
         ),
         fault("procedure_soak_short", "three days are wanted", |_, intent| {
             intent.procedure.soak = Duration::from_secs(3 * 24 * 60 * 60);
+        }),
+        fault("procedure_smoke_test_missing", "they will pass", |facts, _| {
+            if let Known::Seen(test) = &mut facts.records.smoke_test {
+                test.at = in_days(3);
+            }
         }),
         fault("procedure_smoke_test_missing", "none", |facts, _| {
             facts.records.smoke_test = Known::Missing

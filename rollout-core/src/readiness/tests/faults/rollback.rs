@@ -1,7 +1,7 @@
 //! The way back.
 
 use super::{Fault, fault};
-use crate::readiness::example::days_ago;
+use crate::readiness::example::{days_ago, in_days};
 use crate::readiness::fact::Snapshot;
 use crate::readiness::fact::release::WayBack;
 use crate::readiness::known::Known;
@@ -44,6 +44,11 @@ pub(super) fn faults() -> Vec<Fault> {
         fault("rollback_drill_stale", "half a year ago", |facts, _| {
             if let Known::Seen(drill) = &mut facts.records.rollback_drill {
                 drill.at = days_ago(180);
+            }
+        }),
+        fault("rollback_drill_stale", "it is still to come", |facts, _| {
+            if let Known::Seen(drill) = &mut facts.records.rollback_drill {
+                drill.at = in_days(3);
             }
         }),
         fault("rollback_drill_stale", "it failed", |facts, _| {
