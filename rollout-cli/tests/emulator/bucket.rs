@@ -3,7 +3,7 @@
 //! The cloud is the simulated one, so that a release takes a second; what is tried is the store. The emulator is spoken to by plain HTTP
 //! where the program has no command, to make a bucket and to let a lease run out without waiting for it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -88,32 +88,29 @@ impl Shared {
 
     /// One request, unsigned: an emulator takes it. One that loads its S3 for the first time may hang up; it is asked again then.
     fn http(&self, method: &str, key: &str, body: &str) -> (u16, String) {
-        let answer = (0..5).map(|_| self.asked(method, key, body));
-        let (head, body) = answer
-            .filter_map(|answer| {
-                let (head, body) = answer.split_once("\r\n\r\n")?;
-                Some((head.to_owned(), body.to_owned()))
-            })
-            .next()
-            .expect("a head and a body");
+        let answered = || {
+            let answer = self.asked(method, key, body).ok()?;
+            let (head, body) = answer.split_once("\r\n\r\n")?;
+            Some((head.to_owned(), body.to_owned()))
+        };
+        let (head, body) = (0..20).find_map(|_| answered()).expect("a head and a body");
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         (status.expect("a status"), body)
     }
 
-    fn asked(&self, method: &str, key: &str, body: &str) -> String {
+    fn asked(&self, method: &str, key: &str, body: &str) -> io::Result<String> {
         let host = self.endpoint.trim_start_matches("http://").trim_end_matches('/');
-        let mut stream = TcpStream::connect(host).expect("the emulator listens");
+        let mut stream = TcpStream::connect(host)?;
         let path = format!("/{}/{key}", self.bucket);
         let path = path.trim_end_matches('/');
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
-        )
-        .expect("it can be sent");
+        )?;
         let mut answer = String::new();
-        let read = stream.read_to_string(&mut answer);
-        read.map_or_else(|_| String::new(), |_| answer)
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     const LEASE: &str = "shop/leases/production/default.json";

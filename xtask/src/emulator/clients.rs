@@ -18,8 +18,17 @@ const ENVIRONMENT: Environment = Environment {
 /// Every client starts and ends a server of its own.
 pub(crate) fn run(layout: &Layout) -> Result<ExitCode> {
     let python = venv::ensure(layout, &ENVIRONMENT)?;
-    // With all features of the workspace, as the tests build it: then it is there already after them.
-    let all = ["--locked", "--workspace", "--all-features", "--bin", "rollout"];
+    // With all features of the workspace, as the tests build it: then it is there already after them. The example is named because cargo
+    // counts what only tests need only where something wants it, and without it would build everything once more.
+    let all = [
+        "--locked",
+        "--workspace",
+        "--all-features",
+        "--bin",
+        "rollout",
+        "--example",
+        "machine_by_hand",
+    ];
     cargo::run(cargo(layout.root()).arg("build").args(all))?;
     let program = format!("rollout{}", std::env::consts::EXE_SUFFIX);
     let rollout = cargo::target(layout.root())?.join("debug").join(program);
