@@ -26,14 +26,7 @@ pub(crate) fn intent(
     name: &EnvironmentName,
     release: Option<Release>,
 ) -> anyhow::Result<Intent> {
-    let environment = config.environments.get(name).ok_or_else(|| {
-        let known: Vec<&str> = config.environments.keys().map(EnvironmentName::as_str).collect();
-        Unnamed(format!(
-            "there is no environment `{name}` in {}; it has {}",
-            config.file.display(),
-            known.join(", ")
-        ))
-    })?;
+    let environment = environment(config, name)?;
     let meant = readiness.environments.get(name).ok_or_else(|| {
         Unnamed(format!(
             "there is no [environments.{name}] in {}: add one, with its `tier`",
@@ -88,27 +81,39 @@ pub(crate) fn intent(
 
 /// Whether all that the readiness file names by the configuration's names is there: what has a wrong name would not be asked for.
 fn named(config: &Config, readiness: &Readiness) -> Result<(), Unnamed> {
-    let unknown = |what: &str, name: &str, known: Vec<&str>| {
-        let (file, of) = (readiness.file.display(), config.file.display());
-        let known = known.join(", ");
-        Err(Unnamed(format!(
-            "{file}: there is no {what} `{name}` in {of}; it has {known}"
-        )))
-    };
-    for (environment, meant) in &readiness.environments {
-        if !config.environments.contains_key(environment) {
-            let known = config.environments.keys().map(EnvironmentName::as_str);
-            return unknown("environment", environment.as_str(), known.collect());
-        }
+    let here = |Unnamed(why)| Unnamed(format!("{}: {why}", readiness.file.display()));
+    for (name, meant) in &readiness.environments {
+        environment(config, name).map_err(here)?;
         let services = config.services.iter();
-        let known: Vec<&str> = services
-            .map(|service| service.name_in(environment).as_str())
-            .collect();
+        let known: Vec<&str> = services.map(|service| service.name_in(name).as_str()).collect();
         if let Some(other) = meant.services.keys().find(|name| !known.contains(&name.as_str())) {
-            return unknown("service", other.as_str(), known);
+            return Err(here(missing(config, "service", other.as_str(), &known)));
         }
     }
     Ok(())
+}
+
+/// An environment of the configuration.
+///
+/// # Errors
+/// When it has none of that name.
+pub(crate) fn environment<'a>(
+    config: &'a Config,
+    name: &EnvironmentName,
+) -> Result<&'a Environment, Unnamed> {
+    config.environments.get(name).ok_or_else(|| {
+        let known: Vec<&str> = config.environments.keys().map(EnvironmentName::as_str).collect();
+        missing(config, "environment", name.as_str(), &known)
+    })
+}
+
+/// That the configuration does not have something, and what it has.
+fn missing(config: &Config, what: &str, name: &str, known: &[&str]) -> Unnamed {
+    Unnamed(format!(
+        "there is no {what} `{name}` in {}; it has {}",
+        config.file.display(),
+        known.join(", ")
+    ))
 }
 
 fn service(
@@ -167,77 +172,76 @@ fn hosts(config: &Config, meant: &Meant, environment: &EnvironmentName) -> Vec<H
 
 /// What the release and its way back call that changes something, with what they call it on.
 fn asks(config: &Config, environment: &Environment, role: &str) -> Vec<Ask> {
-    let (account, region) = (&environment.account, &environment.region);
-    let cluster = environment.cluster.rsplit('/').next().unwrap_or_default();
-    let ask = |action: &str, resource: String| Ask {
+    let mut all = vec![("ecs:RegisterTaskDefinition", "*".to_owned())];
+    all.extend(calls_of_services(config, environment));
+    all.extend(calls_of_tasks(config, environment));
+    let services = config.services.iter();
+    let of_services = services.map(|service| service.task_definition_in(&environment.name));
+    let tasks = config.tasks.iter();
+    let templates = of_services.chain(tasks.map(|task| task.task_definition_in(&environment.name)));
+    all.extend(templates.flat_map(|template| {
+        let definition = TaskDefinition::registered(&template.json);
+        let roles = [definition.execution_role, definition.task_role];
+        roles.into_iter().flatten().map(|passed| ("iam:PassRole", passed))
+    }));
+    all.extend(config.dns.iter().map(|dns| {
+        let zone = format!("arn:aws:route53:::hostedzone/{}", dns.zone);
+        ("route53:ChangeResourceRecordSets", zone)
+    }));
+    let ask = |(action, resource): (&str, String)| Ask {
         principal: role.to_owned(),
         action: action.to_owned(),
         resource,
     };
-    let mut all = vec![ask("ecs:RegisterTaskDefinition", "*".to_owned())];
+    let mut all: Vec<Ask> = all.into_iter().map(ask).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// A service is deployed, and its images are pushed.
+fn calls_of_services(config: &Config, environment: &Environment) -> Vec<(&'static str, String)> {
+    const PUSHES: [&str; 4] = [
+        "ecr:PutImage",
+        "ecr:InitiateLayerUpload",
+        "ecr:UploadLayerPart",
+        "ecr:CompleteLayerUpload",
+    ];
+    let (account, region) = (&environment.account, &environment.region);
+    let cluster = environment.cluster_name();
+    let mut all = Vec::new();
     for service in &config.services {
         let name = service.name_in(&environment.name);
-        let service = format!("arn:aws:ecs:{region}:{account}:service/{cluster}/{name}");
-        all.push(ask("ecs:UpdateService", service));
-        let deployments = format!("arn:aws:ecs:{region}:{account}:service-deployment/{cluster}/{name}/*");
-        all.push(ask("ecs:StopServiceDeployment", deployments));
+        let of =
+            |kind: &str, rest: &str| format!("arn:aws:ecs:{region}:{account}:{kind}/{cluster}/{name}{rest}");
+        all.push(("ecs:UpdateService", of("service", "")));
+        all.push(("ecs:StopServiceDeployment", of("service-deployment", "/*")));
+        for image in service.images.values() {
+            let repository = format!("arn:aws:ecr:{region}:{account}:repository/{}", image.value.to);
+            all.extend(PUSHES.map(|action| (action, repository.clone())));
+        }
     }
+    all
+}
+
+/// A task is run, and stopped when it takes too long.
+fn calls_of_tasks(config: &Config, environment: &Environment) -> Vec<(&'static str, String)> {
+    let (account, region) = (&environment.account, &environment.region);
+    let cluster = environment.cluster_name();
+    let mut all = Vec::new();
     for task in &config.tasks {
         let definition = task.task_definition_in(&environment.name);
-        let family = definition
-            .json
-            .get("family")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or("*");
-        all.push(ask(
+        let family = definition.json.get("family").and_then(serde_json::Value::as_str);
+        let definition = format!("task-definition/{}:*", family.unwrap_or("*"));
+        all.push((
             "ecs:RunTask",
-            format!("arn:aws:ecs:{region}:{account}:task-definition/{family}:*"),
+            format!("arn:aws:ecs:{region}:{account}:{definition}"),
         ));
-        all.push(ask(
+        all.push((
             "ecs:StopTask",
             format!("arn:aws:ecs:{region}:{account}:task/{cluster}/*"),
         ));
     }
-    let templates = config
-        .services
-        .iter()
-        .map(|service| service.task_definition_in(&environment.name));
-    let templates = templates.chain(
-        config
-            .tasks
-            .iter()
-            .map(|task| task.task_definition_in(&environment.name)),
-    );
-    for template in templates {
-        let definition = TaskDefinition::registered(&template.json);
-        let roles = [definition.execution_role, definition.task_role];
-        all.extend(
-            roles
-                .into_iter()
-                .flatten()
-                .map(|passed| ask("iam:PassRole", passed)),
-        );
-    }
-    for service in &config.services {
-        for image in service.images.values() {
-            let repository = format!("arn:aws:ecr:{region}:{account}:repository/{}", image.value.to);
-            let pushes = [
-                "ecr:PutImage",
-                "ecr:InitiateLayerUpload",
-                "ecr:UploadLayerPart",
-                "ecr:CompleteLayerUpload",
-            ];
-            all.extend(pushes.map(|action| ask(action, repository.clone())));
-        }
-    }
-    for dns in &config.dns {
-        all.push(ask(
-            "route53:ChangeResourceRecordSets",
-            format!("arn:aws:route53:::hostedzone/{}", dns.zone),
-        ));
-    }
-    all.sort();
-    all.dedup();
     all
 }
 

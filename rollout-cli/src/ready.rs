@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use rollout_core::readiness::catalogue;
+use rollout_core::readiness::check::Check;
 use rollout_core::readiness::gate::Judge;
 use rollout_core::readiness::intent::Intent;
 
@@ -35,12 +36,17 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Readiness> {
     Ok(Readiness::load(file)?)
 }
 
+/// The catalogue's checks and the team's own.
+pub(crate) fn checks(readiness: &Readiness) -> Vec<Box<dyn Check>> {
+    let own = readiness.own.iter().map(Own::check);
+    catalogue::all().into_iter().chain(own).collect()
+}
+
 /// Everything that a report of an environment is made with, but the facts.
 pub(crate) fn judge(readiness: &Readiness, intent: Intent) -> Judge {
-    let own = readiness.own.iter().map(Own::check);
     Judge {
         intent,
-        checks: catalogue::all().into_iter().chain(own).collect(),
+        checks: checks(readiness),
         accepted: readiness.accepted.clone(),
         records: readiness.records.clone(),
     }

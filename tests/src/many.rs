@@ -46,6 +46,9 @@ use self::scene::{CLUSTER, REGION, SOURCE_ACCOUNT, TARGET_ACCOUNT, alarm, cluste
 pub use self::scene::{patience, world};
 use crate::wired::on_virtual_time;
 
+/// What is random comes from it.
+const SEED: u64 = 7;
+
 /// The adapters of the crowd: one environment for each cluster, one of everything else.
 pub struct Crowd {
     wire: InProcess,
@@ -70,7 +73,7 @@ impl Crowd {
     pub fn new(world: World, many: usize, shared: bool) -> Self {
         let wire = InProcess::new(Endpoint::new(SimCloud::new(world)));
         let clock = wire.clock();
-        let observer = || shared.then(|| Arc::new(SharedObserver::new(wire.clock(), 7)));
+        let observer = || shared.then(|| Arc::new(SharedObserver::new(wire.clock(), SEED)));
         let (staging, production) = (observer(), observer());
         let now: Now = Arc::new(move || clock.now());
         let clusters = (0..many).step_by(CLUSTER).map(|first| {
@@ -325,11 +328,9 @@ fn usage() -> (u64, Duration) {
 /// When the crowd cannot be set up.
 #[must_use]
 pub fn run(many: usize, shared: bool) -> Report {
-    // From this generator of the thread the SDK draws how long it backs off.
-    fastrand::seed(7);
     let began = Instant::now();
     let world = world(many);
-    on_virtual_time(async {
+    on_virtual_time(SEED, async {
         let crowd = Arc::new(Crowd::new(world, many, shared));
         let sweep = if shared {
             crowd.sweep(many).await

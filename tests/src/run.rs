@@ -10,7 +10,8 @@ use futures_core::Stream;
 use pollster::block_on;
 use rollout_core::driver::{DriveError, Driver, PortPerformer};
 use rollout_core::journal::{Journal, MemoryJournal, Record};
-use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout};
+use rollout_core::machine::deployment::Foreign;
+use rollout_core::machine::rollout::{Effect, Event, Outcome, Rollout, Superseding};
 use rollout_core::observer::{Observer, Silent};
 use rollout_core::plan::{Draft, RolloutPlan};
 use rollout_core::port::{Clock, Ports};
@@ -33,6 +34,23 @@ pub struct Finished {
     pub records: Vec<Entry>,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl Finished {
+    /// The deployment of somebody else that it yielded to.
+    ///
+    /// # Panics
+    /// When it ended otherwise.
+    #[must_use]
+    #[track_caller]
+    pub fn yielded_to(&self) -> &Foreign {
+        match &self.outcome {
+            Outcome::Superseded {
+                by: Superseding::Deployment(by),
+            } => by,
+            other => panic!("{other:#?}"),
+        }
+    }
 }
 
 /// The storefront's plan for release 2.4.0.

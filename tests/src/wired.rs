@@ -166,11 +166,13 @@ pub async fn drive_by(
     drive_through(ports, clock, machine, journal, abort, observer).await
 }
 
-/// Runs something to its end on a runtime of one thread whose time is paused.
+/// Runs something to its end on a runtime of one thread whose time is paused. From a generator of the thread, which gets this seed, the
+/// SDK draws how long it backs off: with the same seed each run is the same.
 ///
 /// # Panics
 /// When the runtime cannot be built.
-pub fn on_virtual_time<T>(future: impl Future<Output = T>) -> T {
+pub fn on_virtual_time<T>(seed: u64, future: impl Future<Output = T>) -> T {
+    fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

@@ -40,10 +40,9 @@ fn release(before: World, faults: &[WireFault]) -> Ended {
     release_of(before, draft, faults)
 }
 
-/// The same of a plan. The SDK's back-off is drawn from a seed, so that it is the same each time.
+/// The same of a plan.
 fn release_of(before: World, draft: Draft, faults: &[WireFault]) -> Ended {
-    on_virtual_time(async {
-        fastrand::seed(7);
+    on_virtual_time(7, async {
         let began = before.now();
         let endpoint = Endpoint::new(SimCloud::new(before.clone()));
         for fault in faults {
@@ -340,7 +339,7 @@ fn figures_that_still_grow_are_not_believed() {
         .into_iter()
         .find(|record| record.key.name.as_str().starts_with("shop."))
         .expect("a record of the storefront");
-    on_virtual_time(async {
+    on_virtual_time(7, async {
         let wire = InProcess::new(Endpoint::new(SimCloud::new(world)));
         let ports = wired::ports(&wire);
         let ctx = OpContext {

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use rollout_core::evidence::{Cause, StuckReason};
 use rollout_core::journal::Body;
-use rollout_core::machine::rollout::{Event, Outcome, Superseding};
+use rollout_core::machine::rollout::{Event, Outcome};
 use rollout_core::plan::Draft;
 use rollout_core::time::Timestamp;
 use rollout_sim::{Incident, When, World};
@@ -147,12 +147,7 @@ fn it_finds_that_another_has_deployed() {
     }]);
     let wanted = before(&world);
     let finished = run(world, draft);
-    let Outcome::Superseded {
-        by: Superseding::Deployment(by),
-    } = &finished.outcome
-    else {
-        panic!("{:#?}", finished.outcome)
-    };
+    let by = finished.yielded_to();
     let world = finished.cloud.world();
     let primary = truth::service(&world, "worker").primary().map(|d| d.id.clone());
     assert_eq!(Some(&by.deployment), primary.as_ref());

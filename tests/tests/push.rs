@@ -132,9 +132,7 @@ async fn verdict(wire: InProcess, told: Rc<Cell<Option<Timestamp>>>) {
 }
 
 fn try_it(case: Case) -> Measured {
-    // From this generator of the thread the SDK draws how long it backs off, and `select!` below asks in order: each time the same.
-    fastrand::seed(case.seed);
-    on_virtual_time(async move {
+    on_virtual_time(case.seed, async move {
         let wire = InProcess::new(Endpoint::new(SimCloud::new(world(&case))));
         let cloud = wire.endpoint().cloud().clone();
         let url = case.queue.map(|delivery| {
@@ -181,7 +179,7 @@ fn try_it(case: Case) -> Measured {
             &Silent,
         );
         let outcome = tokio::select! {
-            biased;
+            biased; // in this order, so that each run is the same
             outcome = driving => outcome.expect("driven"),
             () = async { tokio::join!(listening, losing, verdict(wire.clone(), Rc::clone(&told))); } => unreachable!("losing never ends"),
         };

@@ -79,8 +79,6 @@ struct Run {
 }
 
 async fn run(seed: u64) -> Run {
-    // From this generator of the thread the SDK draws how long it backs off.
-    fastrand::seed(seed);
     let script = Script::of(seed);
     let endpoint = Endpoint::new(SimCloud::new(script.world.clone()));
     let faults = wire_faults(seed);
@@ -159,7 +157,7 @@ fn a_good_release_is_released_through_the_sdk() {
     let world = rollout_sim::storefront(1);
     let (draft, began) = (storefront(&world), world.now());
     let expected = truth::after(&world, &draft);
-    on_virtual_time(async {
+    on_virtual_time(1, async {
         let wire = InProcess::new(Endpoint::new(SimCloud::new(world)));
         let (mut machine, journal) = (fresh(draft), MemoryJournal::new());
         let ended = wired::drive(&wire, &mut machine, &journal, Abort::never(), &Silent).await;
@@ -179,7 +177,7 @@ fn a_good_release_is_released_through_the_sdk() {
 
 /// What one seed comes to: its end, its calls, and those that were upset.
 fn check(seed: u64) -> (&'static str, usize, usize) {
-    let run = on_virtual_time(run(seed));
+    let run = on_virtual_time(seed, run(seed));
     assert!(
         run.problems.is_empty(),
         "{:#?}\n{:?}\nincidents: {:?}\nwire: {:?}\nabort: {:?}, migration: {}, clock: {:?}\n\nseed {seed}: ROLLOUT_SEED={seed} \
@@ -193,7 +191,7 @@ fn check(seed: u64) -> (&'static str, usize, usize) {
         drift(seed)
     );
     if seed.is_multiple_of(8) {
-        let again = on_virtual_time(self::run(seed));
+        let again = on_virtual_time(seed, self::run(seed));
         assert!(
             run.records == again.records,
             "I-32: seed {seed} is another journal the second time"

@@ -12,7 +12,7 @@ use rollout_core::id::{Generation, ImageDigest, RepositoryName};
 use rollout_core::image::ImageRef;
 use rollout_core::journal::Body;
 use rollout_core::machine::cutover;
-use rollout_core::machine::rollout::{Event, Outcome, Superseding};
+use rollout_core::machine::rollout::{Event, Outcome};
 use rollout_core::pace::Priority;
 use rollout_core::plan::rollback::Proof;
 use rollout_core::plan::{Draft, step};
@@ -351,12 +351,7 @@ fn replaced_by_another_deployer_is_superseded_and_names_the_deployment() {
     meanwhile(&mut world, secs(9), foreign);
     let finished = run(world, draft);
 
-    let Outcome::Superseded {
-        by: Superseding::Deployment(by),
-    } = &finished.outcome
-    else {
-        panic!("{:#?}", finished.outcome)
-    };
+    let by = finished.yielded_to();
     assert_eq!(by.service.as_str(), FRONTEND);
     let mut world = finished.cloud.world();
     assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());
@@ -386,12 +381,7 @@ fn replaced_and_over_between_two_looks_is_superseded_too() {
     meanwhile(&mut world, secs(30), restart);
     let finished = run(world, draft);
 
-    let Outcome::Superseded {
-        by: Superseding::Deployment(by),
-    } = &finished.outcome
-    else {
-        panic!("{:#?}", finished.outcome)
-    };
+    let by = finished.yielded_to();
     let mut world = finished.cloud.world();
     let service = truth::service(&world, FRONTEND);
     let primary = service.primary().expect("one");
@@ -421,12 +411,7 @@ fn deployed_by_another_before_our_turn_is_superseded_and_never_written() {
     world.schedule("production", when, foreign).expect("it is there");
     let finished = run(world, draft);
 
-    let Outcome::Superseded {
-        by: Superseding::Deployment(by),
-    } = &finished.outcome
-    else {
-        panic!("{:#?}", finished.outcome)
-    };
+    let by = finished.yielded_to();
     assert_eq!(by.service.as_str(), FRONTEND);
     let mut world = finished.cloud.world();
     assert_eq!(flaws(&world, &wanted, &OTHERS), Vec::<String>::new());

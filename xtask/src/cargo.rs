@@ -72,6 +72,23 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{shown}` did not print UTF-8"))
 }
 
+/// Builds `rollout` with all features of the workspace, as the tests build it, so that after them it is there already. The example is
+/// named because cargo counts what only tests need only where something wants it, and would build everything once more without it.
+pub(crate) fn rollout(root: &Path) -> Result<PathBuf> {
+    let all = [
+        "--locked",
+        "--workspace",
+        "--all-features",
+        "--bin",
+        "rollout",
+        "--example",
+        "machine_by_hand",
+    ];
+    run(cargo(root).arg("build").args(all))?;
+    let program = format!("rollout{}", env::consts::EXE_SUFFIX);
+    Ok(target(root)?.join("debug").join(program))
+}
+
 /// A command as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());

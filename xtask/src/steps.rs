@@ -47,29 +47,6 @@ impl Steps {
         self.done.push((name.to_owned(), end, begun.elapsed()));
     }
 
-    /// Begins a command that goes on beside the next steps. What it prints goes into a file, so that it does not mix with theirs;
-    /// [`Beside::end`] shows it.
-    ///
-    /// # Errors
-    /// When the file cannot be written or the command cannot be run.
-    pub(crate) fn begin<'a>(name: &'a str, command: &mut Command, log: &'a Path) -> Result<Beside<'a>> {
-        eprintln!(
-            "\n== {name}: begun, beside what follows; prints into {}",
-            log.display()
-        );
-        let shown = shown(command);
-        let file = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
-        let both = file.try_clone().context("a file cannot be shared")?;
-        let child = command.stdout(file).stderr(both).spawn();
-        Ok(Beside {
-            name,
-            log,
-            child: child.with_context(|| format!("`{shown}` cannot be run"))?,
-            shown,
-            begun: Instant::now(),
-        })
-    }
-
     /// Lists the steps. The exit code is a failure if one of them failed.
     pub(crate) fn finish(self) -> ExitCode {
         eprintln!();
@@ -98,7 +75,30 @@ pub(crate) struct Beside<'a> {
     begun: Instant,
 }
 
-impl Beside<'_> {
+impl<'a> Beside<'a> {
+    /// Begins a command that goes on beside the next steps. What it prints goes into a file, so that it does not mix with theirs;
+    /// [`end`](Self::end) shows it.
+    ///
+    /// # Errors
+    /// When the file cannot be written or the command cannot be run.
+    pub(crate) fn begin(name: &'a str, command: &mut Command, log: &'a Path) -> Result<Self> {
+        eprintln!(
+            "\n== {name}: begun, beside what follows; prints into {}",
+            log.display()
+        );
+        let shown = shown(command);
+        let file = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
+        let both = file.try_clone().context("a file cannot be shared")?;
+        let child = command.stdout(file).stderr(both).spawn();
+        Ok(Self {
+            name,
+            log,
+            child: child.with_context(|| format!("`{shown}` cannot be run"))?,
+            shown,
+            begun: Instant::now(),
+        })
+    }
+
     /// Waits for its end, shows what it printed, and makes it a step.
     pub(crate) fn end(mut self, steps: &mut Steps) {
         let ended = self.child.wait();
@@ -153,14 +153,14 @@ mod tests {
             command.args(["-c", code]);
             command
         };
-        let beside = Steps::begin("a", &mut of("echo said; exit 0"), &log).expect("it begins");
+        let beside = Beside::begin("a", &mut of("echo said; exit 0"), &log).expect("it begins");
         steps.run("b", || Ok(()));
         beside.end(&mut steps);
         assert_eq!(fs::read_to_string(&log).expect("kept"), "said\n");
         assert_eq!(steps.finish(), ExitCode::SUCCESS);
 
         let mut steps = Steps::default();
-        let beside = Steps::begin("a", &mut of("exit 3"), &log).expect("it begins");
+        let beside = Beside::begin("a", &mut of("exit 3"), &log).expect("it begins");
         beside.end(&mut steps);
         assert_eq!(steps.finish(), ExitCode::FAILURE);
         fs::remove_file(&log).expect("it was there");

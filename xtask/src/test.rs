@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum as _};
 
 use crate::cargo::{cargo, root, run as run_command, target};
 use crate::emulator::{self, Kind};
-use crate::steps::Steps;
+use crate::steps::{Beside, Steps};
 
 #[derive(Args)]
 pub(crate) struct TestArgs {
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     });
     // Optimised: closed spaces and 10,000 seeds are too much for a plain build. Beside the rest, which mostly waits.
     let log = target(&root)?.join("searches.log");
-    let searches = Steps::begin("searches and simulations", &mut searches(&root), &log)?;
+    let searches = Beside::begin("searches and simulations", &mut searches(&root), &log)?;
     // On its own, because it mostly waits, too: a plain `cargo test` leaves it out.
     steps.run("the program against the simulated AWS", || {
         let all = [

@@ -132,7 +132,7 @@ impl fmt::Debug for SharedObserver {
 }
 
 /// The service as signatures name it, and the operation, of an IAM action such as `ecs:UpdateService`.
-fn called(action: &'static str) -> (&'static str, &'static str) {
+pub(crate) fn called(action: &'static str) -> (&'static str, &'static str) {
     match action.split_once(':') {
         // The one service here whose actions are named otherwise than its signatures.
         Some(("cloudwatch", operation)) => ("monitoring", operation),

@@ -25,7 +25,7 @@ use rollout_core::time::Timestamp;
 use crate::args::Global;
 use crate::config::window::moment;
 use crate::config::{Config, Environment, Verify};
-use crate::runner;
+use crate::{intent, runner};
 
 /// AWS, as the configuration's two environments.
 pub(crate) struct Aws {
@@ -70,9 +70,7 @@ impl Aws {
         config: &Config,
         name: &EnvironmentName,
     ) -> anyhow::Result<Arc<dyn FactSource>> {
-        let Some(environment) = config.environments.get(name) else {
-            anyhow::bail!("there is no environment `{name}` in {}", config.file.display());
-        };
+        let environment = intent::environment(config, name)?;
         let other;
         let config_of = if *name == config.promotion.to {
             &self.target

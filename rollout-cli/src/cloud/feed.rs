@@ -25,10 +25,9 @@ mod aws {
             let target = config.target();
             let url = target.events.as_deref()?;
             let to = &config.promotion.to;
-            let cluster = target.cluster.rsplit('/').next().unwrap_or(&target.cluster);
             let family = |template: &serde_json::Value| template["family"].as_str().map(str::to_owned);
             let interest = Interest {
-                cluster: cluster.to_owned(),
+                cluster: target.cluster_name().to_owned(),
                 services: config
                     .services
                     .iter()

@@ -17,7 +17,7 @@ use crate::args::{Check, Global};
 use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::config::diagnostic::nearest;
-use crate::config::readiness::{Own, Readiness};
+use crate::config::readiness::Readiness;
 use crate::exit::Exit;
 use crate::ready::Unnamed;
 use crate::state::{State, files};
@@ -31,7 +31,7 @@ const PATIENCE: core::time::Duration = core::time::Duration::from_secs(300);
 
 pub(crate) async fn execute(global: &Global, args: &Check) -> anyhow::Result<Exit> {
     if args.list {
-        return Ok(list(global, args));
+        return list(global, args);
     }
     let mut config = Config::load(&global.config, &global.overlays)?;
     if let Some(file) = &args.readiness {
@@ -193,8 +193,7 @@ fn baseline(file: &Path) -> anyhow::Result<Report> {
 
 /// Whether there is such a check.
 fn known(readiness: &Readiness, id: &str) -> anyhow::Result<()> {
-    let own = readiness.own.iter().map(Own::check);
-    let all: Vec<_> = catalogue::all().into_iter().chain(own).collect();
+    let all = ready::checks(readiness);
     let names = || all.iter().map(|check| check.about().id.as_ref());
     if names().any(|name| name == id) {
         return Ok(());
@@ -207,7 +206,7 @@ fn known(readiness: &Readiness, id: &str) -> anyhow::Result<()> {
     )));
 }
 
-fn list(global: &Global, args: &Check) -> Exit {
+fn list(global: &Global, args: &Check) -> anyhow::Result<Exit> {
     let about: Vec<About> = catalogue::all()
         .iter()
         .map(|check| check.about().clone())
@@ -218,6 +217,6 @@ fn list(global: &Global, args: &Check) -> Exit {
         Some(Form::Markdown) => check::page::catalogue_page(&about),
         Some(_) | None => check::list::list(&about, columns(), Paint::for_stdout(global.no_color)),
     };
-    super::print(&text);
-    Exit::Done
+    super::write(&text)?;
+    Ok(Exit::Done)
 }

@@ -46,7 +46,7 @@ pub(crate) fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Resume(args) => block_on(resume::execute(global, args))?,
         Command::Check(args) => block_on(check::execute(global, args))?,
         #[cfg(feature = "aws")]
-        Command::Policy(command) => Ok(policy::execute(*command)),
+        Command::Policy(command) => policy::execute(*command),
         Command::List => block_on(list::execute(global))?,
         Command::Journal(command) => block_on(journal::execute(global, command))?,
         Command::Rollback(args) => block_on(rollback::execute(global, args))?,

@@ -5,12 +5,12 @@ use rollout_aws::readiness::ACTIONS;
 use crate::args::PolicyCommand;
 use crate::exit::Exit;
 
-pub(crate) fn execute(command: PolicyCommand) -> Exit {
+pub(crate) fn execute(command: PolicyCommand) -> anyhow::Result<Exit> {
     let policy = match command {
         PolicyCommand::Check => document("RolloutCheck", ACTIONS),
     };
-    super::print(&policy);
-    Exit::Done
+    super::write(&policy)?;
+    Ok(Exit::Done)
 }
 
 /// A policy document, as `aws iam create-policy --policy-document` takes it. Most of these reads know no resource that they could be

@@ -33,6 +33,13 @@ pub(crate) struct Environment {
     pub(crate) events: Option<String>,
 }
 
+impl Environment {
+    /// The cluster's name alone.
+    pub(crate) fn cluster_name(&self) -> &str {
+        self.cluster.rsplit('/').next().unwrap_or(&self.cluster)
+    }
+}
+
 pub(super) fn read(reader: &Reader<'_>, name: EnvironmentName) -> Option<Environment> {
     let account = reader
         .required("account", "\"111122223333\"")

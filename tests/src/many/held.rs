@@ -16,7 +16,7 @@ use rollout_core::port::Clock;
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Crowd, patience, usage, world};
+use super::{Crowd, SEED, patience, usage, world};
 use crate::wired::on_virtual_time;
 
 /// So many rollouts, all held at the same moment of their lives: the one at which a rollout has most to remember.
@@ -57,7 +57,7 @@ impl Perform<Rollout> for Unanswered {
 
 /// The records of one whole rollout of the crowd.
 fn life() -> Vec<Record<Event, Effect>> {
-    on_virtual_time(async {
+    on_virtual_time(SEED, async {
         let journal = MemoryJournal::new();
         let crowd = Crowd::new(world(1), 1, true);
         crowd.drive(0, patience(1), &journal).await.expect("it ends");

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::layout::Layout;
 use super::venv::{self, Environment};
-use crate::cargo::{self, cargo};
+use crate::cargo;
 
 const ENVIRONMENT: Environment = Environment {
     name: "clients",
@@ -18,20 +18,7 @@ const ENVIRONMENT: Environment = Environment {
 /// Every client starts and ends a server of its own.
 pub(crate) fn run(layout: &Layout) -> Result<ExitCode> {
     let python = venv::ensure(layout, &ENVIRONMENT)?;
-    // With all features of the workspace, as the tests build it: then it is there already after them. The example is named because cargo
-    // counts what only tests need only where something wants it, and without it would build everything once more.
-    let all = [
-        "--locked",
-        "--workspace",
-        "--all-features",
-        "--bin",
-        "rollout",
-        "--example",
-        "machine_by_hand",
-    ];
-    cargo::run(cargo(layout.root()).arg("build").args(all))?;
-    let program = format!("rollout{}", std::env::consts::EXE_SUFFIX);
-    let rollout = cargo::target(layout.root())?.join("debug").join(program);
+    let rollout = cargo::rollout(layout.root())?;
     let mut command = Command::new(&python);
     cargo::without_aws(&mut command);
     let status = command

@@ -8,7 +8,7 @@ use super::launch::{self, Session};
 use super::layout::Layout;
 use super::venv::{self, Environment};
 use super::{Kind, Port};
-use crate::cargo::{self, cargo};
+use crate::cargo;
 
 const ENVIRONMENT: Environment = Environment {
     name: "compare",
@@ -20,11 +20,7 @@ const ENVIRONMENT: Environment = Environment {
 /// Prints what docs/comparison.md holds.
 pub(crate) fn run(layout: &Layout) -> Result<ExitCode> {
     let python = venv::ensure(layout, &ENVIRONMENT)?;
-    cargo::run(cargo(layout.root()).args(["build", "--locked", "--package", "rollout-cli"]))?;
-    let program = |name: &str| format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    let rollout = cargo::target(layout.root())?
-        .join("debug")
-        .join(program("rollout"));
+    let rollout = cargo::rollout(layout.root())?;
     let name = format!("compare-{}", std::process::id());
     let started = launch::start(layout, Kind::Ministack, &name, Some(Port::Auto), Session::Shared)?;
     let mut command = Command::new(&python);
@@ -32,7 +28,7 @@ pub(crate) fn run(layout: &Layout) -> Result<ExitCode> {
     let compared = command
         .arg(layout.source("compare/crashing.py"))
         .arg("--ecs")
-        .arg(python.with_file_name(program("ecs")))
+        .arg(python.with_file_name(format!("ecs{}", std::env::consts::EXE_SUFFIX)))
         .arg("--rollout")
         .arg(rollout)
         .envs(&started.instance.env)

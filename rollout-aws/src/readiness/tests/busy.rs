@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::fake::{Fake, Said, Sent};
 use super::*;
+use crate::observer::called;
 use crate::testing::Virtual;
 
 const SERVICES: usize = 20;
@@ -94,15 +95,7 @@ fn shop() -> Fake {
 
 fn limits() -> Vec<Limit> {
     let mut limits = documented();
-    let services = Call::ALL
-        .iter()
-        .filter_map(|call| call.operation().split_once(':'));
-    for (service, operation) in services {
-        let service = if service == "cloudwatch" {
-            "monitoring"
-        } else {
-            service
-        };
+    for (service, operation) in Call::ALL.iter().map(|call| called(call.operation())) {
         if !limits.iter().any(|limit| limit.holds(service, operation)) {
             limits.push(Limit::new(service, &[operation], UNDOCUMENTED, UNDOCUMENTED));
         }

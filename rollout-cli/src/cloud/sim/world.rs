@@ -118,8 +118,8 @@ fn environment(
     release: &str,
 ) -> EnvironmentBuilder {
     let is_source = of.name == config.promotion.from;
-    let cluster = of.cluster.rsplit('/').next().unwrap_or(&of.cluster);
-    let mut e = e.account(&of.account).region(&of.region).cluster(cluster);
+    let e = e.account(&of.account).region(&of.region);
+    let mut e = e.cluster(of.cluster_name());
     if let Some(caller) = &of.caller {
         e = e.caller(&caller.replace('*', "rollout"));
     }

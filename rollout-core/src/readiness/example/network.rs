@@ -87,16 +87,13 @@ fn groups(facts: &mut Snapshot) {
     let anywhere = || Source::Cidr("0.0.0.0/0".to_owned());
     let from = |group: &str| Source::Group(group.to_owned());
     let mut put = |id: &str, lets_in: Vec<(u16, Source)>| {
-        let tcp = |(port, source)| Ingress {
-            protocol: "tcp".to_owned(),
-            from: port,
-            to: port,
-            source,
-        };
         let group = SecurityGroup {
             name: id.trim_start_matches("sg-").to_owned(),
             vpc: VPC.to_owned(),
-            ingress: lets_in.into_iter().map(tcp).collect(),
+            ingress: lets_in
+                .into_iter()
+                .map(|(port, source)| Ingress::tcp(port, source))
+                .collect(),
         };
         facts.security_groups.seen(id, group);
     };

@@ -106,6 +106,19 @@ pub struct Ingress {
     pub source: Source,
 }
 
+impl Ingress {
+    /// One port of TCP.
+    #[must_use]
+    pub fn tcp(port: u16, source: Source) -> Self {
+        Self {
+            protocol: "tcp".to_owned(),
+            from: port,
+            to: port,
+            source,
+        }
+    }
+}
+
 /// Where something may come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

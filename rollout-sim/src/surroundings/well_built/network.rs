@@ -92,16 +92,13 @@ impl Site<'_> {
     }
 
     fn group(&mut self, of: &str, lets_in: Vec<(u16, Source)>) {
-        let tcp = |(port, source)| Ingress {
-            protocol: "tcp".to_owned(),
-            from: port,
-            to: port,
-            source,
-        };
         let group = SecurityGroup {
             name: format!("{}-{of}", self.prefix()),
             vpc: self.vpc(),
-            ingress: lets_in.into_iter().map(tcp).collect(),
+            ingress: lets_in
+                .into_iter()
+                .map(|(port, source)| Ingress::tcp(port, source))
+                .collect(),
         };
         self.facts.security_groups.seen(self.security_group(of), group);
     }

@@ -43,15 +43,6 @@ fn ingress<'a>(facts: &'a mut Snapshot, group: &str) -> &'a mut Vec<Ingress> {
         .ingress
 }
 
-fn tcp(port: u16, source: Source) -> Ingress {
-    Ingress {
-        protocol: "tcp".to_owned(),
-        from: port,
-        to: port,
-        source,
-    }
-}
-
 fn anywhere() -> Source {
     Source::Cidr("0.0.0.0/0".to_owned())
 }
@@ -151,12 +142,12 @@ fn groups() -> Vec<Fault> {
                 .name = "default".to_owned();
         }),
         fault("ec2_balancer_group_wide", "SSH is open", |facts, _| {
-            ingress(facts, "sg-balancer").push(tcp(22, anywhere()));
+            ingress(facts, "sg-balancer").push(Ingress::tcp(22, anywhere()));
         }),
         fault("ec2_balancer_group_wide", "everything is open", |facts, _| {
             let everything = Ingress {
                 protocol: "-1".to_owned(),
-                ..tcp(0, Source::Cidr("::/0".to_owned()))
+                ..Ingress::tcp(0, Source::Cidr("::/0".to_owned()))
             };
             ingress(facts, "sg-balancer").push(everything);
         }),
@@ -176,13 +167,13 @@ fn groups() -> Vec<Fault> {
             },
         ),
         fault("ec2_task_group_wide", "the whole VPC comes in", |facts, _| {
-            ingress(facts, "sg-backend").push(tcp(8787, Source::Cidr("10.0.0.0/16".to_owned())));
+            ingress(facts, "sg-backend").push(Ingress::tcp(8787, Source::Cidr("10.0.0.0/16".to_owned())));
         }),
         fault("ec2_task_group_wide", "another group comes in", |facts, _| {
             let range = Ingress {
                 from: 0,
                 to: 65_535,
-                ..tcp(0, Source::Group("sg-bastion".to_owned()))
+                ..Ingress::tcp(0, Source::Group("sg-bastion".to_owned()))
             };
             ingress(facts, "sg-frontend").push(range);
         }),
@@ -203,10 +194,10 @@ fn groups() -> Vec<Fault> {
             },
         ),
         fault("ec2_database_group_wide", "the internet comes in", |facts, _| {
-            ingress(facts, "sg-database").push(tcp(5432, anywhere()));
+            ingress(facts, "sg-database").push(Ingress::tcp(5432, anywhere()));
         }),
         fault("ec2_database_group_wide", "a bastion comes in", |facts, _| {
-            ingress(facts, "sg-database").push(tcp(5432, Source::Group("sg-bastion".to_owned())));
+            ingress(facts, "sg-database").push(Ingress::tcp(5432, Source::Group("sg-bastion".to_owned())));
         }),
         fault(
             "ec2_cache_group_wide",
@@ -214,7 +205,7 @@ fn groups() -> Vec<Fault> {
             |facts, _| {
                 let balancer = facts.balancers.seen_mut(BALANCER).expect("the shop has one");
                 let group = balancer.security_groups.first().expect("it has one").clone();
-                ingress(facts, "sg-cache").push(tcp(6379, Source::Group(group)));
+                ingress(facts, "sg-cache").push(Ingress::tcp(6379, Source::Group(group)));
             },
         ),
     ]

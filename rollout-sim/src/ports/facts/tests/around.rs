@@ -58,12 +58,7 @@ fn seen<T>(known: &mut Known<T>) -> &mut T {
 }
 
 fn anyone(port: u16) -> Ingress {
-    Ingress {
-        protocol: "tcp".to_owned(),
-        from: port,
-        to: port,
-        source: Source::Cidr("0.0.0.0/0".to_owned()),
-    }
+    Ingress::tcp(port, Source::Cidr("0.0.0.0/0".to_owned()))
 }
 
 pub(super) fn faults() -> Vec<Fault> {
