@@ -260,7 +260,7 @@ pub(crate) struct Check {
     /// Keep the facts in a file, too.
     #[arg(long, value_name = "FILE")]
     pub(crate) save_facts: Option<PathBuf>,
-    /// Judge facts that were kept with `--save-facts`; the environment itself is not asked.
+    /// Judge facts that were kept with `--save-facts`, as of then; neither cloud nor state is asked.
     #[arg(long, value_name = "FILE", conflicts_with = "save_facts")]
     pub(crate) facts: Option<PathBuf>,
     /// Print every check, and ask nothing.

@@ -1,9 +1,11 @@
 //! From an outcome to a report and an exit code.
 
-use rollout_core::evidence::{Reason, Stuck};
+use rollout_core::evidence::{Evidence, Reason, Stuck};
 use rollout_core::id::{EnvironmentName, RunId};
 use rollout_core::machine::rollout::{LeftAt, Outcome, Superseding};
 use rollout_core::machine::{deployment, unwind};
+use rollout_core::plan::rollback;
+use rollout_core::readiness;
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -46,11 +48,7 @@ pub(crate) fn of_rollout(outcome: &Outcome, run: &RunId, target: &EnvironmentNam
                     .iter()
                     .map(|record| format!("{}: {}", record.key, record.data)),
             );
-            // What a cutover says of itself: that the old side was not seen to be drained, say.
-            let notes = evidence.iter().filter(|piece| piece.source == "cutover");
-            report
-                .facts
-                .extend(notes.map(|piece| format!("{}: {}", piece.subject, piece.detail)));
+            report.facts.extend(notes(evidence));
             report.next.push(format!(
                 "rollout rollback {run}    takes {target} back to what it ran before"
             ));
@@ -101,6 +99,33 @@ pub(crate) fn of_rollout(outcome: &Outcome, run: &RunId, target: &EnvironmentNam
         }
         Outcome::Stuck(stuck) => of_stuck(base("Stuck", Exit::Stuck, String::new()), stuck),
     }
+}
+
+/// Checks that could not be judged and are named one by one; the journal has all.
+const UNJUDGED: usize = 8;
+
+/// What a person must know of a release that went well: what a cutover says of itself (that the old side was not seen to be drained,
+/// say), and what the plan let pass unjudged, of the way back and of readiness.
+fn notes(evidence: &[Evidence]) -> Vec<String> {
+    let told = evidence
+        .iter()
+        .filter(|piece| piece.source == "cutover" || piece.source == rollback::SOURCE);
+    let mut all: Vec<String> = told
+        .map(|piece| format!("{}: {}", piece.subject, piece.detail))
+        .collect();
+    let mut unjudged = evidence.iter().filter_map(|piece| {
+        let check = piece.source.strip_prefix(readiness::gate::CHECK)?;
+        Some(format!(
+            "not judged: {check} at {}: {}",
+            piece.subject, piece.detail
+        ))
+    });
+    all.extend(unjudged.by_ref().take(UNJUDGED));
+    let more = unjudged.count();
+    if more > 0 {
+        all.push(format!("not judged: {more} more checks, in the journal"));
+    }
+    all
 }
 
 /// The report of a rollback that was asked for.

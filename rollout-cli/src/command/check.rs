@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use rollout_core::context::OpContext;
 use rollout_core::id::{Generation, RunId, StepId};
 use rollout_core::port::Clock;
@@ -26,6 +26,10 @@ use crate::view::live::Size;
 use crate::view::paint::Paint;
 use crate::{draft, intent, ready};
 
+mod kept;
+
+use kept::Kept;
+
 /// How long the facts may take to gather.
 const PATIENCE: core::time::Duration = core::time::Duration::from_secs(300);
 
@@ -42,11 +46,10 @@ pub(crate) async fn execute(global: &Global, args: &Check) -> anyhow::Result<Exi
         known(&readiness, id)?;
     }
     let earlier = args.baseline.as_deref().map(baseline).transpose()?;
-    let (judge, facts) = look(global, args, &config, &readiness).await?;
-    if let Some(file) = &args.save_facts {
-        let text = serde_json::to_vec_pretty(&facts)?;
-        files::replace(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
-    }
+    let (judge, facts) = match &args.facts {
+        Some(file) => again(file, args, &config, &readiness)?,
+        None => look(global, args, &config, &readiness).await?,
+    };
     let report = judge.report(&facts);
     let scene = Scene {
         facts: &facts,
@@ -73,7 +76,21 @@ fn exit(report: &Report) -> Exit {
     }
 }
 
-/// Gathers the facts, or takes them from a file.
+/// Takes the facts from a file: nothing is asked, neither the cloud nor what runs left behind.
+fn again(
+    file: &Path,
+    args: &Check,
+    config: &Config,
+    readiness: &Readiness,
+) -> anyhow::Result<(Judge, Snapshot)> {
+    let mut kept = Kept::read(file, args)?;
+    let intent = intent::intent(config, readiness, &kept.environment, kept.release)?;
+    let judge = ready::judge(readiness, intent);
+    kept.facts.records = judge.records.clone();
+    Ok((judge, kept.facts))
+}
+
+/// Gathers the facts, and keeps them where that is asked for.
 async fn look(
     global: &Global,
     args: &Check,
@@ -106,21 +123,16 @@ async fn look(
         readiness,
         intent::intent(config, readiness, &environment, release)?,
     );
-    if let Some(file) = &args.facts {
-        let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let mut facts: Snapshot =
-            serde_json::from_slice(&text).with_context(|| format!("{} holds no facts", file.display()))?;
-        // Every gathering makes a call; another kind of file has none.
-        ensure!(
-            !facts.calls.is_empty(),
-            "{} holds no facts: `--save-facts` makes such a file",
-            file.display()
-        );
-        facts.records = judge.records.clone();
-        return Ok((judge, facts));
-    }
     let source = cloud.facts(global, config, &judge.intent).await?;
     let facts = judge.gather(source.as_ref(), &ctx).await?;
+    if let Some(file) = &args.save_facts {
+        let kept = Kept {
+            environment: judge.intent.environment.clone(),
+            release: judge.intent.release.clone(),
+            facts: facts.clone(),
+        };
+        kept.write(file)?;
+    }
     Ok((judge, facts))
 }
 

@@ -144,10 +144,27 @@ fn kept_facts_are_judged_again_and_what_is_unknown_is_no_pass() {
     let file = rollout.path("facts.json").display().to_string();
     assert_eq!(check(&rollout, &[], &["--save-facts", &file]).0, Some(0));
     assert_eq!(check(&rollout, &[], &["--facts", &file]).0, Some(0));
+    // Without a cloud and without a state: where the state should be, nothing can be made.
+    let elsewhere = Rollout::new();
+    fs::write(elsewhere.path("state"), "no folder").expect("writable");
+    assert_ne!(elsewhere.text(&["check"]).0, Some(0));
+    let (code, text) = elsewhere.text(&["check", "--facts", &file]);
+    assert_eq!(code, Some(0), "{text}");
+    for (other, told) in [
+        (
+            ["--release", "2.5.0"],
+            "were gathered ahead of release 2.4.0, not of 2.5.0",
+        ),
+        (["--env", "staging"], "holds facts of production, not of staging"),
+    ] {
+        let (code, text) = check(&rollout, &[], &[["--facts", &file], other].concat());
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains(told), "{text}");
+    }
 
     let text = fs::read_to_string(&file).expect("it was written");
     let mut facts: Value = serde_json::from_str(&text).expect("JSON");
-    facts["caller"] = json!({ "unknown": { "why": "denied", "subject": "", "text": "sts:GetCallerIdentity: not authorised" } });
+    facts["facts"]["caller"] = json!({ "unknown": { "why": "denied", "subject": "", "text": "sts:GetCallerIdentity: not authorised" } });
     fs::write(&file, facts.to_string()).expect("writable");
     let (code, all) = report(&rollout, &[], &["--facts", &file]);
     assert_eq!((code, &all["result"]), (Some(16), &json!("unknown")));
@@ -230,6 +247,26 @@ fn a_mistake_in_the_file_is_shown_with_its_line() {
             "id = \"ecs_service_breaker_off\"",
             "there is another check",
         ),
+        (
+            "id = \"own_worker_tasks_few\"",
+            "id = \"Workers\"",
+            "`Workers` is no id of a check",
+        ),
+        (
+            "fact = [\"services\", \"worker\", \"desired\"]",
+            "fact = []",
+            "`fact` leads nowhere",
+        ),
+        (
+            "fact = [\"services\",",
+            "fact = [\"service\",",
+            "did you mean `services`",
+        ),
+        (
+            "fact = [\"services\", \"worker\", \"desired\"]\nat_least = 2",
+            "http = { url = \"https://shop.example.com/\", status = 2000 }",
+            "HTTP has no status 2000",
+        ),
         ("kept = \"2h\"", "kept = 2", "`kept` has no unit"),
     ] {
         let (code, text) = check(&rollout, &[(old, new)], &[]);
@@ -301,4 +338,34 @@ fn a_file_without_facts_and_a_full_disk_are_no_success() {
         .status()
         .expect("it runs");
     assert_eq!(full.code(), Some(1));
+}
+
+/// What a release was let go on without is said where people look, not only in the journal.
+#[test]
+fn what_was_let_pass_unjudged_is_said_at_the_end() {
+    let own = r#"[[checks]]
+id = "own_printer_tasks_few"
+title = "One printer or more"
+why = "Nobody prints without it."
+severity = "medium"
+blocking = true
+fact = ["services", "printer", "desired"]
+at_least = 1
+
+[records.rollback_drill]"#;
+    for (asked, code, says) in [
+        ("known", 0, "not judged: own_printer_tasks_few"),
+        ("proven", 10, "is not known to be ready"),
+    ] {
+        let rollout = Rollout::new();
+        let file = readiness(&rollout, &[("[records.rollback_drill]", own)]);
+        let file = file.display().to_string();
+        rollout.overlay(&format!(
+            "readiness = {{ file = {file:?}, release = \"{asked}\" }}\n"
+        ));
+        let overlay = rollout.path("overlay.toml").display().to_string();
+        let (ended, text) = rollout.text(&["run", "--overlay", &overlay]);
+        assert_eq!(ended, Some(code), "{text}");
+        assert!(text.contains(says), "{text}");
+    }
 }

@@ -95,6 +95,9 @@ impl HealthGate for ReadinessGate {
     }
 }
 
+/// What the source of a finding's evidence begins with; the check's id follows.
+pub const CHECK: &str = "check:";
+
 /// A report as a sample: what refuses a release stands in its evidence.
 #[must_use]
 pub fn sample(report: &Report) -> Sample {
@@ -111,7 +114,7 @@ pub fn sample(report: &Report) -> Sample {
         };
         Evidence::new(
             report.at,
-            format!("check:{}", finding.check),
+            format!("{CHECK}{}", finding.check),
             finding.resource.clone(),
             detail,
         )

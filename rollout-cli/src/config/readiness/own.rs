@@ -4,14 +4,16 @@ use std::borrow::Cow;
 
 use rollout_core::readiness::catalogue;
 use rollout_core::readiness::check::{About, Area, EVERYWHERE, Remedy, Severity};
-use rollout_core::readiness::fact::Question;
+use rollout_core::readiness::fact::{Question, Snapshot};
 use rollout_core::readiness::intent::Tier;
 use rollout_core::readiness::own::{AnswerCheck, Compare, FactCheck};
+use serde_json::json;
 
+use super::super::diagnostic::{quoted, suggest};
 use super::super::gate::url;
 use super::super::reader::Reader;
 use super::environment::TIERS;
-use super::{Own, said, texts};
+use super::{Own, Value, said, texts};
 
 pub(super) fn read_all(reader: &Reader<'_>) -> Vec<Own> {
     let mut names = Vec::new();
@@ -36,7 +38,7 @@ pub(super) fn read_all(reader: &Reader<'_>) -> Vec<Own> {
 
 fn read(reader: &Reader<'_>) -> Option<Own> {
     let about = about(reader);
-    let fact = reader.value("fact").map(|_| texts(reader, "fact"));
+    let fact = reader.value("fact").map(|value| path(reader, &value));
     let http = reader.value("http").and_then(|v| v.table("http"));
     if fact.is_some() == http.is_some() {
         let what = "a check compares either a `fact` or an answer over `http`";
@@ -47,15 +49,51 @@ fn read(reader: &Reader<'_>) -> Option<Own> {
     let check = match (fact, http) {
         (Some(path), None) => {
             let compare = compare(reader);
-            about
-                .zip(compare)
-                .map(|(about, compare)| Own::Fact(FactCheck { about, path, compare }))
+            let all = about.zip(path).zip(compare);
+            all.map(|((about, path), compare)| Own::Fact(FactCheck { about, path, compare }))
         }
         (None, Some(http)) => answer(&http, about).map(Own::Answer),
         (Some(_), Some(_)) | (None, None) => None,
     };
     reader.finish();
     check
+}
+
+/// The way to a fact, which begins at something that is gathered: whatever it is, it would not be there otherwise.
+fn path(reader: &Reader<'_>, value: &Value<'_>) -> Option<Vec<String>> {
+    let facts = serde_json::to_value(Snapshot::default()).unwrap_or_default();
+    let kinds: Vec<&str> = facts.as_object()?.keys().map(String::as_str).collect();
+    if value.json() == json!([]) {
+        value.wrong(
+            "`fact` leads nowhere",
+            format!("begin it with one of {}", quoted(kinds)),
+        );
+        return None;
+    }
+    let path = texts(reader, "fact");
+    let first = path.first()?.as_str();
+    if first == "*" || kinds.contains(&first) {
+        return Some(path);
+    }
+    let what = format!("there are no facts `{first}`");
+    value.wrong(what, suggest(first, kinds).unwrap_or_default());
+    None
+}
+
+/// In the form of all ids: what it is about, which part of it, and what is wrong with that.
+fn id(reader: &Reader<'_>) -> Option<String> {
+    let value = reader.required("id", "\"own_worker_tasks_few\"")?;
+    let id = value.text()?.value;
+    let of =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if id.split('_').count() >= 3 && id.split('_').all(of) {
+        return Some(id);
+    }
+    value.wrong(
+        format!("`{id}` is no id of a check"),
+        "write SERVICE_RESOURCE_CONDITION in small letters, such as `own_worker_tasks_few`",
+    );
+    None
 }
 
 fn about(reader: &Reader<'_>) -> Option<About> {
@@ -70,12 +108,7 @@ fn about(reader: &Reader<'_>) -> Option<About> {
         .iter()
         .map(|(word, severity)| (word.as_str(), *severity))
         .collect();
-    let id = said(
-        reader,
-        "id",
-        "\"own_service_odd\"",
-        "a name in small letters, with `_`",
-    );
+    let id = id(reader);
     let title = said(
         reader,
         "title",
@@ -133,7 +166,7 @@ fn compare(reader: &Reader<'_>) -> Option<Compare> {
             .map(Compare::AtMost),
         reader
             .value("one_of")
-            .map(|v| Compare::OneOf(v.array().iter().map(super::Value::json).collect())),
+            .map(|v| Compare::OneOf(v.array().iter().map(Value::json).collect())),
         reader
             .value("contains")
             .and_then(|v| v.text())
@@ -157,7 +190,7 @@ fn answer(reader: &Reader<'_>, about: Option<About>) -> Option<AnswerCheck> {
     let url = reader
         .required("url", "\"https://shop.example.com/version\"")
         .and_then(|v| url(&v));
-    let status = reader.number("status", 200);
+    let status = reader.value("status").map_or(Some(200), |v| status(&v));
     let body_contains = reader
         .value("body_contains")
         .and_then(|v| v.text())
@@ -166,7 +199,20 @@ fn answer(reader: &Reader<'_>, about: Option<About>) -> Option<AnswerCheck> {
     Some(AnswerCheck {
         about: about?,
         question: Question::get(url?),
-        status,
+        status: status?,
         body_contains,
     })
+}
+
+/// A status that HTTP has.
+fn status(value: &Value<'_>) -> Option<u16> {
+    let status = value.number()?;
+    if (100..600).contains(&status) {
+        return Some(status);
+    }
+    value.wrong(
+        format!("HTTP has no status {status}"),
+        "write one between 100 and 599",
+    );
+    None
 }
