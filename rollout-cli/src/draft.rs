@@ -204,8 +204,8 @@ fn policy(config: &Config) -> RolloutPolicy {
         },
         unwind_deployment: deployment,
         unwind_cutover: cutover::Policy {
-            poll_first: seconds(5),
-            poll_max: seconds(30),
+            poll_first: cutover::Policy::POLL_FIRST,
+            poll_max: cutover::Policy::POLL_MAX,
             in_sync: seconds(600),
             verify: seconds(120),
             watch: seconds(60),

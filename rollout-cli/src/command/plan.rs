@@ -2,6 +2,7 @@
 //!
 //! It drives the very machine that `run` drives, up to the first change, so that it refuses what a run would refuse.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use rollout_core::machine::{Lifecycle as _, Transitions as _};
 use rollout_core::plan::assumed::{Assumed, AssumedRecord, AssumedService};
 use rollout_core::plan::document::Document;
 use rollout_core::plan::worst::WorstCase;
-use rollout_core::plan::{RolloutPlan, step};
+use rollout_core::plan::{Draft, RolloutPlan, step};
 use rollout_core::port::Clock;
 use rollout_core::service::{Captured, Identity};
 use rollout_core::time::Timestamp;
@@ -218,6 +219,17 @@ impl Found {
     }
 }
 
+/// A plan with less patience: somebody waits for the answer, and a call that failed three times will hardly be told otherwise.
+fn hasty(plan: &RolloutPlan) -> anyhow::Result<RolloutPlan> {
+    const TRIES_MORE: u32 = 2;
+    const PAUSE: Duration = Duration::from_secs(1);
+    let mut draft = Draft::clone(plan);
+    let policy = &mut draft.policy;
+    (policy.max_errors, policy.retry_every) = (TRIES_MORE, PAUSE);
+    (policy.promotion.max_errors, policy.promotion.retry_every) = (TRIES_MORE, PAUSE);
+    Ok(RolloutPlan::check(draft)?)
+}
+
 /// Drives a machine until it would change something, has read everything, or can read no more.
 ///
 /// An answer that would end it is noted and taken back, so that the next fault is found too.
@@ -227,8 +239,8 @@ async fn read(
     performer: &PortPerformer,
     clock: &dyn Clock,
 ) -> anyhow::Result<Found> {
-    let mut found = Found::new(plan.clone());
-    let mut machine = Rollout::new(plan).under(terms.clone());
+    let mut machine = Rollout::new(hasty(&plan)?).under(terms.clone());
+    let mut found = Found::new(plan);
     let mut todo: VecDeque<Effect> = machine.handle(clock.now(), Rollout::start())?.into();
     loop {
         let event = match todo.pop_front() {

@@ -74,8 +74,8 @@ fn read(reader: &Reader<'_>) -> Option<Dns> {
         .unwrap_or_default();
     let allow_unhealthy_target = reader.flag("allow_unhealthy_target", false);
     let policy = Policy {
-        poll_first: Duration::from_secs(5),
-        poll_max: Duration::from_secs(30),
+        poll_first: Policy::POLL_FIRST,
+        poll_max: Policy::POLL_MAX,
         in_sync: reader.duration("in_sync", Duration::from_secs(10 * 60)),
         verify: reader.duration("verify_for", Duration::from_secs(120)),
         watch: reader.duration("watch", Duration::from_secs(5 * 60)),

@@ -1,5 +1,7 @@
 //! One change of the record: check, read, write, spread, verify.
 
+use core::time::Duration;
+
 use super::flow::{Flow, Next, same_record, says, stay};
 use super::state::{Leg, Pending, Phase, Running, Stage, State};
 use super::{Effect, Goal, Spec, Written};
@@ -9,6 +11,9 @@ use crate::dns::{
 use crate::evidence::{Cause, Evidence, Reason};
 use crate::id::{ChangeId, Generation};
 use crate::time::{Timestamp, Wait, human};
+
+/// How long a change generally takes to reach all servers of Route 53 ("ChangeResourceRecordSets", Amazon Route 53 API Reference).
+const SPREADS: Duration = Duration::from_secs(60);
 
 /// Whose a snapshot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,7 +313,10 @@ impl Flow<'_> {
             Propagation::InSync => self.in_sync(run, leg),
             Propagation::Pending if self.now >= until => self.out_of_time(run),
             Propagation::Pending => {
-                *every = self.longer(*every);
+                let age = self.policy.in_sync.saturating_sub(until.since(self.now));
+                if age >= SPREADS {
+                    *every = self.longer(*every);
+                }
                 let look = self.now.after(*every).min(until);
                 self.rest(run, look, Wait::Propagation)
             }

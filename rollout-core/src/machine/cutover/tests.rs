@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::{Cutover, Drain, Effect, Event, Goal, Outcome, Policy, Spec, StateKind, Written};
 use crate::dns::{
-    AuthoritativeAnswer, ChangeBatch, Marker, OldTraffic, Propagation, Record, RecordData, RecordKey,
+    AuthoritativeAnswer, Change, ChangeBatch, Marker, OldTraffic, Propagation, Record, RecordData, RecordKey,
     RecordType, Snapshot, TargetCheck,
 };
 use crate::error::{Applied, ErrorKind, ErrorRecord, Retry};
@@ -17,6 +17,7 @@ use crate::time::{Timestamp, Wait};
 mod directed;
 mod failing;
 mod guards;
+mod pace;
 mod properties;
 mod table;
 mod world;
