@@ -111,12 +111,16 @@ impl IdentityGuard {
             .send()
             .await
             .map_err(|error| from_sdk(OPERATION, "the caller", false, error))?;
-        Ok(Identity {
+        let found = Identity {
             account: answer.account.unwrap_or_default(),
             region: self.region.clone().unwrap_or_default(),
             caller: answer.arn.unwrap_or_default(),
             expires_at: self.ends,
-        })
+        };
+        // Whoever asked, the answer holds: the check before the first change need not ask again.
+        let right = self.judge(&found).is_ok().then(|| found.clone());
+        *self.right.lock().unwrap_or_else(PoisonError::into_inner) = right;
+        Ok(found)
     }
 
     /// Passes when account, region and caller are the expected ones.
@@ -135,6 +139,12 @@ impl IdentityGuard {
             return Ok(());
         }
         let found = self.identity(ctx).await?;
+        self.judge(&found)
+    }
+
+    /// Whether this is who is expected.
+    fn judge(&self, found: &Identity) -> Result<(), Error> {
+        self.check_region()?;
         if found.account != self.expected.account {
             return Err(mismatch("account", &self.expected.account, &found.account));
         }
@@ -143,7 +153,6 @@ impl IdentityGuard {
         {
             return Err(mismatch("caller", pattern, &found.caller));
         }
-        *self.right.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(())
     }
 

@@ -49,6 +49,16 @@ pub trait Environment: Send + Sync {
         service: &ServiceName,
     ) -> Result<ServiceObservation, Error>;
 
+    /// What a service runs now, for whoever does not ask how it came about: as [`observe_service`](Self::observe_service), but
+    /// records of deployments, stopped tasks and events may be left out where that spares calls.
+    async fn observe_running(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+    ) -> Result<ServiceObservation, Error> {
+        self.observe_service(ctx, service).await
+    }
+
     /// Makes sure that a usable revision with exactly this content exists, and names it.
     async fn ensure_revision(
         &self,

@@ -243,6 +243,14 @@ impl Environment for EcsEnvironment {
         self.observe(ctx, service).await
     }
 
+    async fn observe_running(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+    ) -> Result<ServiceObservation, Error> {
+        self.observe_running(ctx, service).await
+    }
+
     async fn ensure_revision(
         &self,
         ctx: &OpContext,

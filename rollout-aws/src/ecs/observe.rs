@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_sdk_ecs::types::{CreatedAt, DesiredStatus, Service, ServiceDeployment, Task};
 use aws_smithy_types::DateTime;
+use futures_util::future::try_join;
 use rollout_core::context::OpContext;
 use rollout_core::error::{Error, ErrorKind};
 use rollout_core::evidence::Evidence;
@@ -50,6 +51,39 @@ impl EcsEnvironment {
         ctx: &OpContext,
         service: &ServiceName,
     ) -> Result<ServiceObservation, Error> {
+        let mut seen = self.outline(ctx, service).await?;
+        if seen.status == ServiceStatus::Missing {
+            return Ok(seen);
+        }
+        // Who stops while this is asked is seen at least once: running tasks are listed before stopped ones.
+        let tasks = async {
+            let running = self.running(ctx, service).await?;
+            Ok((running, self.stopped(ctx, service).await?))
+        };
+        // Side by side: whoever waits for an end waits for the longer of the two only.
+        let records = self.records(ctx, service, &seen.deployments);
+        let (records, (running, stopped)) = try_join(records, tasks).await?;
+        let gone = self.attach(records, &mut seen.deployments, &stopped);
+        seen.deployments.extend(gone);
+        (seen.tasks, seen.stopped) = (running, stopped);
+        Ok(seen)
+    }
+
+    /// Without records and stopped tasks.
+    pub(super) async fn observe_running(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+    ) -> Result<ServiceObservation, Error> {
+        let mut seen = self.outline(ctx, service).await?;
+        if seen.status != ServiceStatus::Missing {
+            seen.tasks = self.running(ctx, service).await?;
+        }
+        Ok(seen)
+    }
+
+    /// What the service itself tells: neither records nor tasks.
+    async fn outline(&self, ctx: &OpContext, service: &ServiceName) -> Result<ServiceObservation, Error> {
         let (at, found) = self.describe_service(ctx, service).await?;
         let Some(found) = found else {
             return Ok(missing(at));
@@ -61,24 +95,16 @@ impl EcsEnvironment {
             "INACTIVE" => return Ok(missing(at)),
             other => ServiceStatus::Other(other.to_owned()),
         };
-        let mut deployments = found
-            .deployments()
-            .iter()
-            .map(map::deployment)
-            .collect::<Result<Vec<_>, _>>()?;
-        let records = self.records(ctx, service, &deployments).await?;
-        let (tasks, stopped) = self.tasks(ctx, service).await?;
-        let gone = self.attach(records, &mut deployments, &stopped);
-        deployments.extend(gone);
+        let deployments = found.deployments().iter().map(map::deployment);
         Ok(ServiceObservation {
             at,
             status,
             desired: map::count(found.desired_count()),
             running: map::count(found.running_count()),
             pending: map::count(found.pending_count()),
-            deployments,
-            tasks,
-            stopped,
+            deployments: deployments.collect::<Result<_, _>>()?,
+            tasks: Vec::new(),
+            stopped: Vec::new(),
             events: events(&found, service, at),
         })
     }
@@ -281,12 +307,18 @@ impl EcsEnvironment {
         gone
     }
 
-    async fn tasks(
-        &self,
-        ctx: &OpContext,
-        service: &ServiceName,
-    ) -> Result<(Vec<RunningTask>, Vec<StoppedTask>), Error> {
-        let running = self.list_tasks(ctx, service, DesiredStatus::Running).await?;
+    async fn running(&self, ctx: &OpContext, service: &ServiceName) -> Result<Vec<RunningTask>, Error> {
+        let listed = self.list_tasks(ctx, service, DesiredStatus::Running).await?;
+        let mut tasks = Vec::new();
+        for task in self.describe_tasks(ctx, &listed).await? {
+            if task.last_status() == Some("RUNNING") {
+                tasks.push(self.running_task(ctx, &task).await?);
+            }
+        }
+        Ok(tasks)
+    }
+
+    async fn stopped(&self, ctx: &OpContext, service: &ServiceName) -> Result<Vec<StoppedTask>, Error> {
         let ended = self.list_tasks(ctx, service, DesiredStatus::Stopped).await?;
         let (mut stopped, unknown): (Vec<_>, Vec<_>) = self.recall(|memory| {
             let mut stopped = Vec::new();
@@ -299,12 +331,6 @@ impl EcsEnvironment {
             }
             (stopped, unknown)
         });
-        let mut tasks = Vec::new();
-        for task in self.describe_tasks(ctx, &running).await? {
-            if task.last_status() == Some("RUNNING") {
-                tasks.push(self.running_task(ctx, &task).await?);
-            }
-        }
         let mut logs = LOGS;
         let mut ended = self.describe_tasks(ctx, &unknown).await?;
         // Newest first, so that the logs that are read are the newest ones.
@@ -314,7 +340,7 @@ impl EcsEnvironment {
         }
         stopped.sort_by(|a, b| (a.stopped_at, &a.task).cmp(&(b.stopped_at, &b.task)));
         let skip = stopped.len().saturating_sub(STOPPED);
-        Ok((tasks, stopped.split_off(skip)))
+        Ok(stopped.split_off(skip))
     }
 
     async fn list_tasks(

@@ -191,7 +191,8 @@ impl Rollback for EcsRollback {
             })
         };
         let name = primary.task_definition.as_str();
-        let Some(revision) = self.environment.read_revision(ctx, name).await? else {
+        // Its content never changes; whether it can still be used is asked right before the start, and afresh.
+        let Some(revision) = self.environment.revision(ctx, name).await? else {
             return nothing(format!("its revision {name} does not exist any more"));
         };
         let images = match running_images(&seen, primary, &revision) {

@@ -10,8 +10,8 @@ use crate::id::{DeploymentId, ServiceName, TaskArn, TaskDefinitionArn};
 use crate::image::Ensured;
 use crate::port::Environment;
 use crate::service::{
-    DeploymentStarted, Identity, Images, RevisionSpec, ServiceChange, ServiceStatus, StoppedTask,
-    TaskObservation, TaskSpec,
+    DeploymentStarted, Identity, Images, RevisionSpec, ServiceChange, ServiceObservation, ServiceStatus,
+    StoppedTask, TaskObservation, TaskSpec,
 };
 
 mod task;
@@ -221,11 +221,17 @@ async fn an_observation_is_true<F: EnvironmentFixture>(fixture: &F) -> Result<()
     let settled = fixture.settled().await?;
     let truth = fixture.truth(&settled.service).await?;
     let port = fixture.environment();
-    let seen = answer(
-        "an observation",
-        port.observe_service(&ctx(fixture, "observe", 1), &settled.service)
-            .await,
-    )?;
+    let asked = ctx(fixture, "observe", 1);
+    for seen in [
+        port.observe_service(&asked, &settled.service).await,
+        port.observe_running(&asked, &settled.service).await,
+    ] {
+        is_true(&settled, &truth, &answer("an observation", seen)?)?;
+    }
+    Ok(())
+}
+
+fn is_true(settled: &Settled, truth: &Truth, seen: &ServiceObservation) -> Result<(), Stop> {
     same("its status", &ServiceStatus::Active, &seen.status)?;
     same("tasks wanted", &settled.desired, &seen.desired)?;
     same("tasks running", &settled.desired, &seen.running)?;

@@ -100,7 +100,7 @@ impl PortPerformer {
             promotion::Effect::ObserveSource { service } => self
                 .ports
                 .source
-                .observe_service(&ctx, service)
+                .observe_running(&ctx, service)
                 .await
                 .map(|seen| promotion::Event::SourceObserved(Box::new(seen))),
             promotion::Effect::CopyImage { from, to } => {

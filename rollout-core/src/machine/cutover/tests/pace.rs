@@ -98,25 +98,19 @@ fn cutover(spread: Duration) -> Took {
 /// P11: three seconds or less, with 25 looks or fewer. P12: what DNS itself takes, and no more than five seconds.
 #[test]
 fn a_change_is_noticed_in_time_and_a_cutover_takes_hardly_longer_than_dns() {
+    let (mut late, mut looks, mut over) = (Duration::ZERO, 0, Duration::ZERO);
     for millis in (0..=60_000).step_by(100) {
         let spread = Duration::from_millis(millis);
         let took = cutover(spread);
         assert_eq!(took.late.len(), 2, "lowered and swapped");
-        assert!(
-            took.late.iter().all(|late| *late <= Duration::from_secs(3)),
-            "{spread:?}: {took:?}"
-        );
-        assert!(
-            took.looks.iter().all(|looks| *looks <= 25),
-            "{spread:?}: {took:?}"
-        );
         // The old TTL once it is lowered everywhere, and the lowered one once the record is swapped everywhere.
         let floor = 2 * spread + Duration::from_secs(300 + 60);
-        assert!(
-            took.whole <= floor + Duration::from_secs(5),
-            "{spread:?}: {took:?}"
-        );
+        late = took.late.into_iter().fold(late, Duration::max);
+        looks = took.looks.into_iter().fold(looks, u32::max);
+        over = over.max(took.whole.checked_sub(floor).expect("DNS is waited for"));
     }
+    println!("noticed after {late:?} and {looks} looks, {over:?} over what DNS takes, at worst");
+    assert!(late <= Duration::from_secs(3) && looks <= 25 && over <= Duration::from_secs(5));
 }
 
 /// One that takes far longer than it should is asked for less and less often.
