@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Err(error) => {
             if let Some(skipped) = error.downcast_ref::<Skipped>() {
                 eprintln!("skipped: {skipped}");
-                return ExitCode::from(3);
+                return ExitCode::from(steps::SKIPPED);
             }
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: everything that a change must pass, in one command.
 
+use std::env::current_exe;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum as _};
 
 use crate::cargo::{cargo, root, run as run_command, target};
@@ -16,9 +17,6 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     no_emulators: bool,
 }
-
-/// The emulators that releases are run against. moto has no ECS deployments, and so no release to test.
-const EMULATORS: [Kind; 2] = [Kind::Ministack, Kind::Localstack];
 
 pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     let root = root()?;
@@ -43,29 +41,38 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         ];
         run_command(cargo(&root).args(all))
     });
-    for kind in EMULATORS.into_iter().filter(|_| !args.no_emulators) {
-        steps.run(&format!("emulator tests with {kind}"), || {
-            let code = emulator::test(kind)?;
-            ensure!(code == ExitCode::SUCCESS, "the emulator tests failed");
-            Ok(())
-        });
-    }
     if !args.no_emulators {
-        let passed = |code| {
-            ensure!(code == ExitCode::SUCCESS, "what it printed says why");
-            Ok(())
-        };
-        steps.run("AWS's own clients on the simulated AWS", || {
-            emulator::clients().and_then(passed)
-        });
-        for kind in Kind::value_variants() {
-            steps.run(&format!("the simulated AWS against {kind}"), || {
-                emulator::differ(*kind).and_then(passed)
-            });
-        }
+        emulators(&root, &mut steps)?;
     }
     searches.end(&mut steps);
     Ok(steps.finish())
+}
+
+/// Releases are run against two emulators, each in instances of its own, and so side by side: they mostly wait. moto has no ECS
+/// deployments, and so no release to test.
+fn emulators(root: &Path, steps: &mut Steps) -> Result<()> {
+    let log = target(root)?.join("ministack.log");
+    let name = format!("emulator tests with {}", Kind::Ministack);
+    let mut command = Command::new(current_exe().context("this program has no path")?);
+    command.args(["emulator", "test", "--with", Kind::Ministack.name()]);
+    let ministack = Beside::begin(&name, command.current_dir(root), &log)?;
+    let passed = |code| {
+        ensure!(code == ExitCode::SUCCESS, "what it printed says why");
+        Ok(())
+    };
+    steps.run(&format!("emulator tests with {}", Kind::Localstack), || {
+        emulator::test(Kind::Localstack).and_then(passed)
+    });
+    steps.run("AWS's own clients on the simulated AWS", || {
+        emulator::clients().and_then(passed)
+    });
+    for kind in Kind::value_variants() {
+        steps.run(&format!("the simulated AWS against {kind}"), || {
+            emulator::differ(*kind).and_then(passed)
+        });
+    }
+    ministack.end(steps);
+    Ok(())
 }
 
 fn searches(root: &Path) -> Command {

@@ -80,7 +80,8 @@ pub const ACTIONS: &[&str] = &[
 ///
 /// # IAM actions
 /// Observing: `ecs:DescribeServices`, `ecs:ListServiceDeployments`, `ecs:DescribeServiceDeployments`,
-/// `ecs:DescribeServiceRevisions`, `ecs:ListTasks`, `ecs:DescribeTasks`, `ecs:DescribeTaskDefinition`.
+/// `ecs:DescribeServiceRevisions`, `ecs:ListTasks`, `ecs:DescribeTasks`, `ecs:DescribeTaskDefinition`. As the source environment,
+/// of which only what runs is asked: `ecs:DescribeServices`, `ecs:ListTasks`, `ecs:DescribeTasks`, `ecs:DescribeTaskDefinition`.
 /// Deploying: `ecs:RegisterTaskDefinition`, `ecs:TagResource` (a revision is tagged with the hash of its content),
 /// `ecs:UpdateService`, `iam:PassRole` on the task's and the execution role. Turning a deployment back that is under way:
 /// `ecs:StopServiceDeployment`; without it the plain way back is taken.
