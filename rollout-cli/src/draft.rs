@@ -120,7 +120,11 @@ fn images(
         .collect()
 }
 
-fn gate_plan(gate: &Gate) -> anyhow::Result<GatePlan> {
+/// A gate as it stands in a plan.
+///
+/// # Errors
+/// When its name is none.
+pub(crate) fn gate_plan(gate: &Gate) -> anyhow::Result<GatePlan> {
     Ok(GatePlan {
         name: ProbeName::new(&gate.name)?,
         condition: gate.condition.clone(),

@@ -27,7 +27,8 @@ pub(crate) struct Gate {
 pub(super) fn read_all(reader: &Reader<'_>, key: &'static str, header: &str) -> Vec<Gate> {
     let mut seen = BTreeSet::new();
     let tables = reader.tables(key, header);
-    let read = tables.iter().map(|table| (table, read(table, header)));
+    let probes = format!("{}.probes]]", header.trim_end_matches("]]"));
+    let read = tables.iter().map(|table| (table, read(table, &probes, None)));
     let mut gates = Vec::new();
     for (table, gate) in read {
         let Some(gate) = gate else { continue };
@@ -42,10 +43,15 @@ pub(super) fn read_all(reader: &Reader<'_>, key: &'static str, header: &str) -> 
     gates
 }
 
-fn read(reader: &Reader<'_>, header: &str) -> Option<Gate> {
-    let name = reader
-        .required("name", "\"ready\"")
-        .and_then(|v| v.parse::<ProbeName>());
+/// One gate. `header` is that of its probes; it must have a name, unless there is a `usual` one.
+pub(super) fn read(reader: &Reader<'_>, header: &str, usual: Option<&str>) -> Option<Gate> {
+    let name = match (reader.value("name"), usual) {
+        (None, Some(usual)) => Some(usual.to_owned()),
+        (Some(_) | None, _) => reader
+            .required("name", "\"ready\"")
+            .and_then(|v| v.parse::<ProbeName>())
+            .map(|name| name.value.to_string()),
+    };
     let probes = probes(reader, header);
     let names: Vec<&str> = probes.iter().map(|p| p.name.as_str()).collect();
     let condition = reader
@@ -84,7 +90,7 @@ fn read(reader: &Reader<'_>, header: &str) -> Option<Gate> {
         )
     };
     Some(Gate {
-        name: name?.value.to_string(),
+        name: name?,
         condition: condition.unwrap_or_else(all),
         probes,
         warm_up,
@@ -95,9 +101,8 @@ fn read(reader: &Reader<'_>, header: &str) -> Option<Gate> {
 }
 
 fn probes(reader: &Reader<'_>, header: &str) -> Vec<ProbeSpec> {
-    let header = format!("{}.probes]]", header.trim_end_matches("]]"));
     let mut probes: Vec<ProbeSpec> = Vec::new();
-    let tables = reader.tables("probes", &header);
+    let tables = reader.tables("probes", header);
     if tables.is_empty() && reader.value("probes").is_none() {
         let fault = reader.sink.at(
             &reader.span,

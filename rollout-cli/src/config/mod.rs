@@ -7,6 +7,7 @@ pub(crate) mod diagnostic;
 mod dns;
 mod ecs;
 mod environment;
+pub(crate) mod fleet;
 mod gate;
 mod image;
 mod overlay;
@@ -298,6 +299,30 @@ fn promotion_table(reader: &Reader<'_>) -> Option<Direction> {
 fn syntax(sink: &Sink, error: &toml::de::Error) -> Diagnostic {
     let span = error.span().unwrap_or(0..0);
     sink.at(&span, format!("this is not TOML: {}", error.message()))
+}
+
+/// Reads a file that nothing is laid over.
+fn one_file<T>(file: &Path, help: &str, read: impl FnOnce(&Reader<'_>) -> Option<T>) -> Result<T, Invalid> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => one_text(&Source::new(file, text), read),
+        Err(error) => Err(Invalid(vec![unreadable(file, &error).help(help)])),
+    }
+}
+
+fn one_text<T>(source: &Arc<Source>, read: impl FnOnce(&Reader<'_>) -> Option<T>) -> Result<T, Invalid> {
+    let sink = Sink::new([Arc::clone(source)]);
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    if !errors.is_empty() {
+        return Err(Invalid(errors.iter().map(|error| syntax(&sink, error)).collect()));
+    }
+    let reader = Reader::new(&sink, "the top level of the file", 0..0, table.get_ref());
+    let read = read(&reader);
+    reader.finish();
+    let found = sink.into_found();
+    match read {
+        Some(read) if found.is_empty() => Ok(read),
+        _ => Err(Invalid(found)),
+    }
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {

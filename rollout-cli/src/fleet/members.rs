@@ -82,7 +82,7 @@ impl Said {
 
 /// Where a member keeps what must outlive its process. On AWS that is shared with every other run, so that its lease keeps others out; a
 /// simulated cloud is each member's own.
-fn state_dir(global: &Global, member: &MemberName) -> PathBuf {
+pub(super) fn state_dir(global: &Global, member: &MemberName) -> PathBuf {
     match global.cloud {
         args::Cloud::Aws => global.state_dir.clone(),
         args::Cloud::Sim => global.state_dir.join(MEMBERS).join(member.as_str()),
@@ -132,7 +132,7 @@ impl Processes {
                 format!("there is no member {member}"),
             )
         };
-        let files = self.file.members.get(member).ok_or_else(none)?;
+        let files = self.file.member(member).ok_or_else(none)?;
         let program = std::env::current_exe().map_err(|error| {
             Error::new(
                 ErrorKind::Unexpected,

@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod file;
 mod follow;
+pub(crate) mod gates;
 pub(crate) mod members;
 pub(crate) mod outcome;
 

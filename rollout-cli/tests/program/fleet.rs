@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Rollout, storefront};
 
@@ -153,6 +153,32 @@ fn a_file_that_makes_no_fleet_is_refused_by_name() {
     fleet(&rollout, "release = \"2.4.0\"\n[members.d]");
     refused("no wave names the member d");
     fleet(&rollout, "releas = \"2.4.0\"");
-    refused("unknown field `releas`");
+    refused("did you mean `release`");
     assert!(!rollout.state("fleets/runs").exists(), "nothing was begun");
+}
+
+/// Between waves: nothing further is begun before the gate has passed, and what was released goes back when it does not.
+#[test]
+fn a_gate_between_waves_is_asked_of_a_members_cloud() {
+    let gate = |probe: &str| {
+        format!(
+            "bake = \"30m\"\n[waves.gate]\nbake = \"1m\"\ngive_up = \"10m\"\n[[waves.gate.probes]]\nname = \"shop\"\n{probe}\n"
+        )
+    };
+    let serves = "http = { url = \"https://backend.storefront.example.com/health/ready\" }";
+    let fires = "alarms = [\"no-such-alarm\"]\nerrors = 1";
+    for (probe, code, outcome) in [(serves, 0, "Released"), (fires, 11, "RolledBack")] {
+        let rollout = Rollout::new();
+        let file = fleet(&rollout, "release = \"2.4.0\"");
+        let text = fs::read_to_string(&file).expect("it was written");
+        fs::write(&file, text.replace("bake = \"30m\"\n", &gate(probe))).expect("writable");
+        let (ended, end) = rollout.end(&["fleet", "run", "--run", "f-1"]);
+        assert_eq!((ended, &end["outcome"]), (Some(code), &json!(outcome)), "{end}");
+        let begun = rollout.state("members/b/runs/f-1.b").exists();
+        assert_eq!(begun, code == 0, "{end}");
+        if code != 0 {
+            let why = end["why"].as_str().expect("a reason");
+            assert!(why.contains("canary") && why.contains("shop"), "{why}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ use super::drive::CALL;
 use crate::args::{self, FleetCommand, Global};
 use crate::exit::Exit;
 use crate::fleet::clock::{FleetClock, InTime};
+use crate::fleet::gates::Gates;
 use crate::fleet::members::Processes;
 use crate::fleet::{FleetFile, outcome};
 use crate::session::{Ending, Session, Work};
@@ -49,7 +50,7 @@ async fn state(global: &Global) -> anyhow::Result<State> {
 fn scope(file: &FleetFile) -> anyhow::Result<Scope> {
     Ok(Scope {
         environment: "fleet".parse()?,
-        group: file.name.clone(),
+        group: file.name().clone(),
     })
 }
 
@@ -81,7 +82,9 @@ impl Site<'_> {
             wall: self.wall.clone(),
         };
         let clock: Arc<dyn Clock> = Arc::clone(&time) as _;
+        let gates = Gates::new(&members, Arc::clone(&clock));
         let performer = FleetPerformer::new(run.clone(), Arc::new(members), Arc::clone(&clock), CALL)
+            .gates(Arc::new(gates))
             .under(self.tenure.generation());
         let fence = self.tenure.fence(&performer, ON_ITS_WAY);
         let session = Session {

@@ -36,10 +36,17 @@ pub(super) async fn execute(global: &Global, args: &FleetResume) -> anyhow::Resu
         let plan = past.replayed.machine.plan().clone();
         if let Some((_, member)) = plan
             .members()
-            .find(|(_, member)| !file.members.contains_key(*member))
+            .find(|(_, member)| file.member(member).is_none())
         {
             bail!(
                 "fleet {run} has a member {member}, which {} does not name any more",
+                args.file.display()
+            );
+        }
+        let waves = plan.waves.iter().filter(|wave| wave.gate.is_some());
+        if let Some(wave) = waves.map(|wave| &wave.name).find(|name| file.asked(name).is_none()) {
+            bail!(
+                "wave {wave} of fleet {run} has a gate, which {} does not name any more",
                 args.file.display()
             );
         }

@@ -16,11 +16,10 @@ use rollout_core::readiness::fact::Question;
 use rollout_core::readiness::fact::release::Records;
 use rollout_core::readiness::risk::AcceptedRisk;
 use rollout_core::time::Timestamp;
-use toml::de::DeTable;
 
-use super::diagnostic::{Invalid, Source};
-use super::reader::{At, Reader, Sink, Value};
-use super::{syntax, window};
+use super::diagnostic::Invalid;
+use super::reader::{At, Reader, Value};
+use super::window;
 
 pub(crate) use environment::Meant;
 
@@ -72,27 +71,8 @@ impl Readiness {
     /// # Errors
     /// [`Invalid`] with everything that is wrong, not only the first fault.
     pub(crate) fn load(file: &Path) -> Result<Self, Invalid> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            let fault = super::unreadable(file, &error);
-            Invalid(vec![fault.help(
-                "it is named by `readiness` in the configuration, or by `--readiness FILE`",
-            )])
-        })?;
-        let sink = Sink::new([Source::new(file, text)]);
-        let text = sink.files()[0].1.text.clone();
-        let (table, errors) = DeTable::parse_recoverable(&text);
-        if !errors.is_empty() {
-            return Err(Invalid(errors.iter().map(|error| syntax(&sink, error)).collect()));
-        }
-        let reader = Reader::new(&sink, "the top level of the file", 0..0, table.get_ref());
-        let read = read(&reader, file);
-        reader.finish();
-        let found = sink.into_found();
-        if found.is_empty() {
-            Ok(read)
-        } else {
-            Err(Invalid(found))
-        }
+        let help = "it is named by `readiness` in the configuration, or by `--readiness FILE`";
+        super::one_file(file, help, |reader| Some(read(reader, file)))
     }
 }
 
