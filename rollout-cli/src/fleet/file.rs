@@ -1,10 +1,13 @@
 //! What a fleet's file is made into: a plan.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rollout_core::id::{GroupName, MemberName, RunId, WaveName};
 use rollout_core::plan::fleet::{Draft, FleetPlan, WavePlan};
 
+use crate::args::Cloud;
+use crate::config::Promotion;
 use crate::config::fleet::{Fleet, Member};
 use crate::draft;
 
@@ -30,10 +33,15 @@ impl FleetFile {
     ///
     /// # Errors
     /// What is wrong with it, or with a member's configuration.
-    pub(crate) fn load(file: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn load(file: &Path, cloud: Cloud) -> anyhow::Result<Self> {
         let written = Fleet::load(file)?;
-        for member in written.members.values() {
-            member.load()?;
+        let mut members = BTreeMap::new();
+        for (name, member) in &written.members {
+            members.insert(name, member.load()?.promotion);
+        }
+        // Each simulated cloud has a state of its own, and so a lease of its own.
+        if cloud == Cloud::Aws {
+            apart(file, &members)?;
         }
         let mut waves = written.waves.clone();
         for wave in &mut waves {
@@ -101,6 +109,22 @@ impl FleetFile {
             why,
         }
     }
+}
+
+/// Two members that one lease is for would wait for each other, and the second would leave.
+fn apart(file: &Path, members: &BTreeMap<&MemberName, Promotion>) -> Result<(), Unusable> {
+    let mut leases = BTreeMap::new();
+    for (name, Promotion { to, group, .. }) in members {
+        if let Some(other) = leases.insert((to, group), name) {
+            let why = format!(
+                "the members {other} and {name} both change {to}, group {group}, which one runner does at a time: give each a \
+                 `group` of its own in [promotion], in its overlay"
+            );
+            let file = file.to_path_buf();
+            return Err(Unusable { file, why });
+        }
+    }
+    Ok(())
 }
 
 /// The name of a member's run.

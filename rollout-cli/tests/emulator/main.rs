@@ -4,10 +4,12 @@
 //! What runs in the end is asked of the example, which asks ECS and Route 53.
 
 mod bucket;
+mod fleet;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -138,7 +140,10 @@ fn accounts() -> String {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    let number = now.as_millis() % 100_000_000_000;
+    // Tests begin in the same moment.
+    static BEFORE: AtomicU64 = AtomicU64::new(0);
+    let before = u128::from(BEFORE.fetch_add(1, Ordering::Relaxed));
+    let number = (now.as_micros() + before) % 100_000_000_000;
     format!("1{number:011},2{number:011}")
 }
 

@@ -154,6 +154,14 @@ fn a_file_that_makes_no_fleet_is_refused_by_name() {
     refused("no wave names the member d");
     fleet(&rollout, "releas = \"2.4.0\"");
     refused("did you mean `release`");
+    fleet(&rollout, "release = \"2.4.0\"");
+    // On AWS they keep their state in one place, and one lease is for all three.
+    let (code, said) = rollout.text(&["fleet", "run", "--cloud", "aws"]);
+    if cfg!(feature = "aws") {
+        assert_eq!(code, Some(2), "{said}");
+        let told = "the members a and b both change production, group default";
+        assert!(said.contains(told), "{said}");
+    }
     assert!(!rollout.state("fleets/runs").exists(), "nothing was begun");
 }
 

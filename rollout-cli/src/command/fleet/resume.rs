@@ -14,7 +14,7 @@ use crate::state::Part;
 use crate::tenure::Asked;
 
 pub(super) async fn execute(global: &Global, args: &FleetResume) -> anyhow::Result<Exit> {
-    let file = FleetFile::load(&args.file)?;
+    let file = FleetFile::load(&args.file, global.cloud)?;
     let state = state(global).await?;
     let kept = state.find(args.which.run.as_deref()).await?;
     let run = &kept.run;

@@ -14,7 +14,7 @@ use crate::state::Part;
 use crate::tenure::Asked;
 
 pub(super) async fn execute(global: &Global, args: &FleetRun) -> anyhow::Result<Exit> {
-    let file = FleetFile::load(&args.file)?;
+    let file = FleetFile::load(&args.file, global.cloud)?;
     let release = file.release(args.release.release.as_deref())?;
     let state = state(global).await?;
     let run = match &args.run {
