@@ -9,7 +9,6 @@ use rollout_core::plan::rollback::RollbackPolicy;
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::exit::Exit;
 use crate::runner::someone;
 use crate::view::report::Report;
 use crate::wall::now;
@@ -115,16 +114,9 @@ impl TakenBack {
 
     /// The end of a command that would bring something new to a held environment.
     pub(crate) fn refusal(&self) -> Report {
-        Report {
-            name: "Refused",
-            exit: Exit::Refused,
-            summary: "nothing was touched".to_owned(),
-            why: Some(format!("{} is held: {}", self.environment, self.told())),
-            evidence: Vec::new(),
-            facts: Vec::new(),
-            next: self.next(),
-            details: serde_json::json!({ "refused": { "held": self } }),
-        }
+        let why = format!("{} is held: {}", self.environment, self.told());
+        let details = serde_json::json!({ "refused": { "held": self } });
+        Report::refused(why, self.next(), details)
     }
 
     /// What a release must know that goes over it: what it would go back to has been gone back to before.
@@ -143,6 +135,7 @@ pub(crate) mod tests {
     use rollout_core::plan::rollback::Hold;
 
     use super::*;
+    use crate::exit::Exit;
 
     pub(crate) fn taken(environment: &str) -> TakenBack {
         TakenBack {

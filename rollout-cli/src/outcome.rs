@@ -15,14 +15,8 @@ use crate::view::report::Report;
 pub(crate) fn of_rollout(outcome: &Outcome, run: &RunId, target: &EnvironmentName) -> Report {
     let details = serde_json::to_value(outcome).unwrap_or(Value::Null);
     let base = |name, exit, summary: String| Report {
-        name,
-        exit,
-        summary,
-        why: None,
-        evidence: Vec::new(),
-        facts: Vec::new(),
-        next: Vec::new(),
         details: details.clone(),
+        ..Report::of(name, exit, summary)
     };
     match outcome {
         Outcome::Released {
@@ -131,14 +125,8 @@ fn notes(evidence: &[Evidence]) -> Vec<String> {
 /// The report of a rollback that was asked for.
 pub(crate) fn of_unwind(outcome: &unwind::Outcome, target: &EnvironmentName) -> Report {
     let base = |name, exit, summary: String| Report {
-        name,
-        exit,
-        summary,
-        why: None,
-        evidence: Vec::new(),
-        facts: Vec::new(),
-        next: Vec::new(),
         details: serde_json::to_value(outcome).unwrap_or(Value::Null),
+        ..Report::of(name, exit, summary)
     };
     match outcome {
         unwind::Outcome::AtLastKnownGood { evidence } => {

@@ -97,16 +97,8 @@ fn held(by: &LeaseRecord, waited: Duration) -> Report {
         next.push(format!("rollout abort {run}    asks it to stop at a safe place"));
     }
     let waited = humantime::format_duration(Duration::from_secs(waited.as_secs()));
-    Report {
-        name: "Refused",
-        exit: Exit::Refused,
-        summary: "nothing was touched".to_owned(),
-        why: Some(format!("{by}; waited {waited}, `--wait` says for how long")),
-        evidence: Vec::new(),
-        facts: Vec::new(),
-        next,
-        details: serde_json::json!({ "refused": { "lease": by } }),
-    }
+    let why = format!("{by}; waited {waited}, `--wait` says for how long");
+    Report::refused(why, next, serde_json::json!({ "refused": { "lease": by } }))
 }
 
 /// The end of a drive whose runner has been replaced, or may have been.
@@ -158,14 +150,11 @@ impl Fenced {
             ("LeaseLost", Exit::Failed, summary, vec![status, resume])
         };
         Report {
-            name,
-            exit,
-            summary: summary.to_owned(),
             details: serde_json::json!({ "fenced": { "why": why, "by": by } }),
             why: Some(why),
-            evidence: Vec::new(),
             facts: vec!["what was under way may still take effect; the journal says what is open".to_owned()],
             next,
+            ..Report::of(name, exit, summary)
         }
     }
 }

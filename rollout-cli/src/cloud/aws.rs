@@ -22,6 +22,7 @@ use rollout_core::id::EnvironmentName;
 use rollout_core::port::{Clock, FactSource, Ports};
 use rollout_core::time::Timestamp;
 
+use super::Calls;
 use crate::args::Global;
 use crate::config::window::moment;
 use crate::config::{Config, Environment, Verify};
@@ -30,6 +31,7 @@ use crate::{intent, runner};
 /// AWS, as the configuration's two environments.
 pub(crate) struct Aws {
     ports: Ports,
+    observers: Observers,
     clock: Arc<dyn Clock>,
     source: SdkConfig,
     target: SdkConfig,
@@ -42,8 +44,10 @@ impl Aws {
         let target = sdk(global, config.target()).await;
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
         let outside = Outside::network(&clock, credentials_end(config.target())?)?;
+        let (ports, observers) = ports(config, &source, &target, &outside);
         Ok(Self {
-            ports: ports(config, &source, &target, &outside),
+            ports,
+            observers,
             clock,
             source,
             target,
@@ -57,6 +61,10 @@ impl Aws {
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
+    }
+
+    pub(super) fn calls(&self) -> Calls {
+        self.observers.calls()
     }
 
     pub(super) const fn target(&self) -> &SdkConfig {
@@ -152,8 +160,32 @@ struct Side<'a> {
     shared: Arc<SharedObserver>,
 }
 
+/// Who paces the calls to each side, and counts them.
+pub(super) struct Observers(Vec<Arc<SharedObserver>>);
+
+impl Observers {
+    /// The calls so far, by IAM action.
+    pub(super) fn calls(&self) -> Calls {
+        let mut all = Calls::new();
+        for (named, spent) in self.0.iter().flat_map(|observer| observer.spent()) {
+            // The one service whose signatures have another name than its actions.
+            let action = match named.strip_prefix("monitoring:") {
+                Some(operation) => format!("cloudwatch:{operation}"),
+                None => named,
+            };
+            *all.entry(action).or_default() += spent.calls + spent.retries;
+        }
+        all
+    }
+}
+
 /// Every adapter, wired for one pair of environments.
-pub(super) fn ports(config: &Config, source: &SdkConfig, target: &SdkConfig, outside: &Outside) -> Ports {
+pub(super) fn ports(
+    config: &Config,
+    source: &SdkConfig,
+    target: &SdkConfig,
+    outside: &Outside,
+) -> (Ports, Observers) {
     let observer = || Arc::new(SharedObserver::new(Arc::clone(&outside.clock), outside.seed));
     let side = |sdk, environment, shared| Side {
         sdk,
@@ -171,10 +203,13 @@ pub(super) fn ports(config: &Config, source: &SdkConfig, target: &SdkConfig, out
         } = environment;
         (account.clone(), region.clone(), profile.clone())
     };
+    let mut observers = vec![Arc::clone(&target.shared)];
     let shared = if place(config.source()) == place(config.target()) {
         Arc::clone(&target.shared)
     } else {
-        observer()
+        let own = observer();
+        observers.push(Arc::clone(&own));
+        own
     };
     let source = side(source, config.source(), shared);
     let guard = Arc::new(guard(&target).ending(outside.credentials_end));
@@ -183,7 +218,7 @@ pub(super) fn ports(config: &Config, source: &SdkConfig, target: &SdkConfig, out
         .images(registry(&target))
         .secrets(Secrets::from_config(target.sdk).shared(&target.shared));
     let source_guard = Arc::new(self::guard(&source));
-    Ports {
+    let ports = Ports {
         source: Arc::new(ecs(&source, &source_guard, outside)),
         images: Arc::new(EcrPromotion::new(
             registry(&source),
@@ -195,7 +230,8 @@ pub(super) fn ports(config: &Config, source: &SdkConfig, target: &SdkConfig, out
         dns: Arc::new(dns(&target, config, guard, outside)),
         rollback: Arc::new(rollback),
         target: environment,
-    }
+    };
+    (ports, Observers(observers))
 }
 
 fn registry(side: &Side<'_>) -> Registry {

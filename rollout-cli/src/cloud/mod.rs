@@ -6,6 +6,7 @@ mod feed;
 mod gate;
 mod sim;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,6 +21,9 @@ use crate::args::{self, Global};
 use crate::config::Config;
 use crate::state::Dir;
 use crate::{intent, ready};
+
+/// How often each action of an API was called.
+pub(crate) type Calls = BTreeMap<String, u64>;
 
 /// An open cloud.
 pub(crate) struct Cloud {
@@ -116,6 +120,15 @@ impl Cloud {
             }
             #[cfg(feature = "aws")]
             Kind::Aws(aws) => Feed::new(aws.target(), config),
+        }
+    }
+
+    /// Every call of an API so far, second tries included.
+    pub(crate) fn calls(&self) -> Calls {
+        match &*self.kind {
+            Kind::Sim(sim) => sim.calls(),
+            #[cfg(feature = "aws")]
+            Kind::Aws(aws) => aws.calls(),
         }
     }
 

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use self::direct::bind;
 #[cfg(feature = "aws")]
 use self::wired::bind;
+use super::Calls;
 use crate::args::Global;
 use crate::config::Config;
 use crate::state::{Dir, files};
@@ -38,6 +39,8 @@ pub(crate) struct Sim {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "aws")]
     target: aws_config::SdkConfig,
+    #[cfg(feature = "aws")]
+    observers: super::aws::Observers,
     made_from: String,
 }
 
@@ -47,6 +50,8 @@ struct Bound {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "aws")]
     target: aws_config::SdkConfig,
+    #[cfg(feature = "aws")]
+    observers: super::aws::Observers,
 }
 
 /// What is kept between commands.
@@ -94,6 +99,8 @@ impl Sim {
             clock: bound.clock,
             #[cfg(feature = "aws")]
             target: bound.target,
+            #[cfg(feature = "aws")]
+            observers: bound.observers,
             made_from,
         })
     }
@@ -123,6 +130,14 @@ impl Sim {
     #[cfg(feature = "aws")]
     pub(super) const fn target(&self) -> &aws_config::SdkConfig {
         &self.target
+    }
+
+    /// Through the AWS adapters; without them nothing is called.
+    pub(super) fn calls(&self) -> Calls {
+        #[cfg(feature = "aws")]
+        return self.observers.calls();
+        #[cfg(not(feature = "aws"))]
+        Calls::new()
     }
 
     /// Keeps the world for the next command.

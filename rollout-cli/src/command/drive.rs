@@ -107,7 +107,7 @@ impl Site<'_> {
         let ending = session.drive(work).await;
         cloud.keep(&here)?;
         let report = match ending? {
-            Ending::Outcome(outcome) => told(outcome).await?.here(self.global),
+            Ending::Outcome(outcome) => told(outcome).await?.here(self.global).after(cloud.calls()),
             Ending::Fenced(report) => *report,
             Ending::Left => return Ok(super::left(self.global, &kept.run)),
         };

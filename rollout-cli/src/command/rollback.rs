@@ -124,18 +124,9 @@ fn unwinding(release: &Rollout) -> anyhow::Result<Unwind> {
 
 /// The end of a rollback that is not begun.
 fn refusal(why: String) -> Report {
-    Report {
-        name: "Refused",
-        exit: Exit::Refused,
-        summary: "nothing was touched".to_owned(),
-        details: serde_json::json!({ "refused": { "why": why } }),
-        why: Some(why),
-        evidence: Vec::new(),
-        facts: Vec::new(),
-        next: vec![
-            "rollout run --release TAG    goes forward, to a release that is known to be good".to_owned(),
-        ],
-    }
+    let next = "rollout run --release TAG    goes forward, to a release that is known to be good";
+    let details = serde_json::json!({ "refused": { "why": why } });
+    Report::refused(why, vec![next.to_owned()], details)
 }
 
 /// Looks whether what is to be gone back to can still run. What cannot be found out is told, and a person decides: this

@@ -19,14 +19,10 @@ pub(crate) fn of_fleet(global: &Global, outcome: &Outcome, run: &RunId) -> Repor
 
 fn report(outcome: &Outcome, run: &RunId) -> Report {
     let mut report = Report {
-        name: "",
-        exit: Exit::Done,
-        summary: String::new(),
-        why: None,
-        evidence: Vec::new(),
         facts: facts(outcome.members(), run),
         next: vec![format!("rollout fleet status {run}")],
         details: serde_json::to_value(outcome).unwrap_or_default(),
+        ..Report::of("", Exit::Done, "")
     };
     let because = match outcome {
         Outcome::Released { members } => {

@@ -1,6 +1,8 @@
 //! How a run ended, with the reason: the last thing that is printed.
 
+use core::cmp::Reverse;
 use core::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use rollout_core::evidence::Evidence;
 use serde_json::{Value, json};
@@ -8,6 +10,7 @@ use serde_json::{Value, json};
 use super::model::clock;
 use super::paint::{Colour, Paint};
 use crate::args::Global;
+use crate::cloud::Calls;
 use crate::exit::Exit;
 
 /// An outcome, ready to be shown.
@@ -27,6 +30,8 @@ pub(crate) struct Report {
     pub(crate) facts: Vec<String>,
     /// What to run next.
     pub(crate) next: Vec<String>,
+    /// Every call that was made for it, where calls are counted.
+    pub(crate) calls: Calls,
     /// The whole outcome, for programs.
     pub(crate) details: Value,
 }
@@ -35,6 +40,31 @@ pub(crate) struct Report {
 const SHOWN: usize = 24;
 
 impl Report {
+    /// One that says no more than what it means.
+    pub(crate) fn of(name: &'static str, exit: Exit, summary: impl Into<String>) -> Self {
+        Self {
+            name,
+            exit,
+            summary: summary.into(),
+            why: None,
+            evidence: Vec::new(),
+            facts: Vec::new(),
+            next: Vec::new(),
+            calls: Calls::new(),
+            details: Value::Null,
+        }
+    }
+
+    /// Nothing was touched, and why.
+    pub(crate) fn refused(why: String, next: Vec<String>, details: Value) -> Self {
+        Self {
+            why: Some(why),
+            next,
+            details,
+            ..Self::of("Refused", Exit::Refused, "nothing was touched")
+        }
+    }
+
     /// With the commands to run next as they must be given here.
     pub(crate) fn here(self, global: &Global) -> Self {
         self.completed(|command| global.again(command))
@@ -68,6 +98,7 @@ impl Report {
         }
         self.evidence_text(paint, &mut out);
         section(&mut out, paint, "now", &self.facts);
+        section(&mut out, paint, "calls", &self.counted());
         section(&mut out, paint, "next", &self.next);
         out
     }
@@ -103,6 +134,34 @@ impl Report {
         }
     }
 
+    /// With the calls that were made for it.
+    pub(crate) fn after(mut self, calls: Calls) -> Self {
+        self.calls = calls;
+        self
+    }
+
+    /// For people: by service, the one that was called most often first.
+    fn counted(&self) -> Vec<String> {
+        let mut services: BTreeMap<&str, u64> = BTreeMap::new();
+        for (action, calls) in &self.calls {
+            let service = action
+                .split_once(':')
+                .map_or(action.as_str(), |(service, _)| service);
+            *services.entry(service).or_default() += calls;
+        }
+        let mut services: Vec<(&str, u64)> = services.into_iter().collect();
+        services.sort_by_key(|(_, calls)| Reverse(*calls));
+        let all: u64 = services.iter().map(|(_, calls)| calls).sum();
+        let each: Vec<String> = services
+            .iter()
+            .map(|(service, calls)| format!("{service} {calls}"))
+            .collect();
+        match all {
+            0 => Vec::new(),
+            all => vec![format!("{all} of AWS: {}", each.join(", "))],
+        }
+    }
+
     /// For programs: the last line of `--json`.
     pub(crate) fn json(&self, run: &str, at: &str) -> Value {
         json!({
@@ -115,6 +174,7 @@ impl Report {
             "why": self.why,
             "evidence": self.evidence,
             "next": self.next,
+            "calls": self.calls,
             "details": self.details,
         })
     }
@@ -161,6 +221,7 @@ mod tests {
             ],
             facts: Vec::new(),
             next: vec!["rollout status r-1".to_owned()],
+            calls: Calls::new(),
             details: Value::Null,
         }
     }

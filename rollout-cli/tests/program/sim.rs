@@ -242,3 +242,23 @@ fn a_state_that_can_be_nowhere_is_the_command_lines_fault() {
         assert!(said.contains(place), "{said}");
     }
 }
+
+/// Who answers for a quota sees what a release has cost of it: every call, by action.
+#[cfg(feature = "aws")]
+#[test]
+fn the_calls_of_a_release_are_counted_at_its_end() {
+    let rollout = Rollout::new();
+    let (code, end) = rollout.end(&["run", "--run", "one"]);
+    assert_eq!(code, Some(0), "{end}");
+    let of = |action: &str| end["calls"][action].as_u64().unwrap_or_default();
+    assert_eq!(of("ecs:UpdateService"), 3, "one for each service: {end}");
+    assert_eq!(of("ecs:RegisterTaskDefinition"), 4, "and one for the task: {end}");
+    assert!(of("cloudwatch:DescribeAlarms") > 0, "{end}");
+    let all = end["calls"].as_object().expect("calls").values();
+    let all: u64 = all.filter_map(Value::as_u64).sum();
+    // Once more with the same content: it has not changed, and no revision is registered (P10).
+    let (code, text) = rollout.text(&["run", "--run", "two"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains(" of AWS: ecs "), "{text}");
+    assert!(all > 100, "{end}");
+}

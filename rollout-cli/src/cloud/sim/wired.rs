@@ -53,10 +53,11 @@ pub(super) fn bind(cloud: &SimCloud, config: &Config, speed: u32) -> anyhow::Res
     };
     let (source, target) = (&config.promotion.from, &config.promotion.to);
     let sdk = wire.config(target.as_str())?;
-    let ports = aws::ports(config, &wire.config(source.as_str())?, &sdk, &outside);
+    let (ports, observers) = aws::ports(config, &wire.config(source.as_str())?, &sdk, &outside);
     Ok(Bound {
         ports,
         clock,
+        observers,
         target: sdk,
     })
 }

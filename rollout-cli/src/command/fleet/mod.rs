@@ -112,17 +112,13 @@ impl Site<'_> {
 
 /// The user has left in the middle.
 fn left(run: &RunId) -> Report {
+    let summary = format!("fleet {run} is where it was, and so are its members");
     Report {
-        name: "Left",
-        exit: Exit::Left,
-        summary: format!("fleet {run} is where it was, and so are its members"),
-        why: None,
-        evidence: Vec::new(),
         facts: vec!["what was under way may still take effect".to_owned()],
         next: vec![
             format!("rollout fleet status {run}    shows what is known"),
             format!("rollout fleet resume {run}    goes on"),
         ],
-        details: serde_json::Value::Null,
+        ..Report::of("Left", Exit::Left, summary)
     }
 }
