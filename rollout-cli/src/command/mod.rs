@@ -129,7 +129,7 @@ fn write(text: &str) -> anyhow::Result<()> {
 }
 
 /// Runs a future on a runtime of its own: one thread is plenty for a program that waits.
-fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
+pub(crate) fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
