@@ -95,7 +95,7 @@ pub(crate) fn of_rollout(outcome: &Outcome, run: &RunId, target: &EnvironmentNam
     }
 }
 
-/// Checks that could not be judged and are named one by one; the journal has all.
+/// Findings of checks that could not be judged, named one by one; the journal has all.
 const UNJUDGED: usize = 8;
 
 /// What a person must know of a release that went well: what a cutover says of itself (that the old side was not seen to be drained,
@@ -108,7 +108,7 @@ fn notes(evidence: &[Evidence]) -> Vec<String> {
         .map(|piece| format!("{}: {}", piece.subject, piece.detail))
         .collect();
     let mut unjudged = evidence.iter().filter_map(|piece| {
-        let check = piece.source.strip_prefix(readiness::gate::CHECK)?;
+        let check = piece.source.strip_prefix(readiness::gate::UNJUDGED)?;
         Some(format!(
             "not judged: {check} at {}: {}",
             piece.subject, piece.detail
@@ -117,7 +117,7 @@ fn notes(evidence: &[Evidence]) -> Vec<String> {
     all.extend(unjudged.by_ref().take(UNJUDGED));
     let more = unjudged.count();
     if more > 0 {
-        all.push(format!("not judged: {more} more checks, in the journal"));
+        all.push(format!("not judged: {more} more, in the journal"));
     }
     all
 }

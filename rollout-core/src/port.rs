@@ -55,9 +55,7 @@ pub trait Environment: Send + Sync {
         &self,
         ctx: &OpContext,
         service: &ServiceName,
-    ) -> Result<ServiceObservation, Error> {
-        self.observe_service(ctx, service).await
-    }
+    ) -> Result<ServiceObservation, Error>;
 
     /// Makes sure that a usable revision with exactly this content exists, and names it.
     async fn ensure_revision(

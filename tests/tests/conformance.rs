@@ -234,6 +234,7 @@ fn the_checks_of_an_environment_bite() {
             ],
         ),
         (How::HidesATask, &["an_observation_is_true"]),
+        (How::HidesARunningTask, &["an_observation_is_true"]),
         (How::Frozen, &["an_observation_is_of_now"]),
         (
             How::FutureDates,

@@ -41,6 +41,7 @@ mock! {
     impl Environment for Target {
         async fn identity(&self, ctx: &OpContext) -> Result<Identity, Error>;
         async fn observe_service(&self, ctx: &OpContext, service: &ServiceName) -> Result<ServiceObservation, Error>;
+        async fn observe_running(&self, ctx: &OpContext, service: &ServiceName) -> Result<ServiceObservation, Error>;
         async fn ensure_revision(&self, ctx: &OpContext, spec: &RevisionSpec) -> Result<(TaskDefinitionArn, Ensured), Error>;
         async fn update_service(&self, ctx: &OpContext, change: &ServiceChange) -> Result<DeploymentStarted, Error>;
         async fn start_task(&self, ctx: &OpContext, spec: &TaskSpec) -> Result<TaskArn, Error>;

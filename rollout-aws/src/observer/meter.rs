@@ -52,8 +52,11 @@ impl Intercept for Meter {
         _components: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some((call, true)) = tried(cfg) {
-            self.observer.pace.charge(self.service, call);
+        if let Some((call, again)) = tried(cfg) {
+            self.observer.sends(self.service, call);
+            if again {
+                self.observer.pace.charge(self.service, call);
+            }
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ use core::fmt;
 use core::future::Future;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rollout_core::context::OpContext;
 use rollout_core::error::{Error, ErrorKind};
@@ -63,6 +63,7 @@ pub const GATHER: Duration = Duration::from_millis(250);
 /// One for each account, region **and caller**: whoever joins a read is answered by the call of whoever began it.
 pub struct SharedObserver {
     pace: Pace,
+    sent: Mutex<BTreeMap<(&'static str, String), u64>>,
     gather: Duration,
     #[cfg(feature = "ecs")]
     pub(crate) services: Batcher<crate::ecs::Described>,
@@ -89,6 +90,7 @@ impl SharedObserver {
     pub fn with_limits(clock: Arc<dyn Clock>, limits: Vec<Limit>, seed: u64) -> Self {
         Self {
             pace: Pace::new(clock, limits, seed),
+            sent: Mutex::default(),
             gather: GATHER,
             #[cfg(feature = "ecs")]
             services: Batcher::new(crate::ecs::DESCRIBE_SERVICES, crate::ecs::SERVICES_A_CALL),
@@ -117,6 +119,21 @@ impl SharedObserver {
         self.pace.spent()
     }
 
+    /// The requests that were sent so far, second tries included, by IAM action such as `ecs:UpdateService`.
+    #[must_use]
+    pub fn sent(&self) -> BTreeMap<String, u64> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |((service, operation), count): (&(&'static str, String), &u64)| {
+            (format!("{}:{operation}", action_of(service)), *count)
+        };
+        sent.iter().map(named).collect()
+    }
+
+    fn sends(&self, service: &'static str, operation: &str) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        *sent.entry((service, operation.to_owned())).or_default() += 1;
+    }
+
     #[cfg(any(feature = "cloudwatch", feature = "ecs"))]
     pub(crate) const fn pace(&self) -> &Pace {
         &self.pace
@@ -138,6 +155,14 @@ pub(crate) fn called(action: &'static str) -> (&'static str, &'static str) {
         Some(("cloudwatch", operation)) => ("monitoring", operation),
         Some(named) => named,
         None => ("", action),
+    }
+}
+
+/// The service as IAM actions name it, of one as signatures do.
+fn action_of(service: &str) -> &str {
+    match service {
+        "monitoring" => "cloudwatch",
+        other => other,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Amazon Web Services: every adapter, wired for one pair of environments.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -90,6 +90,7 @@ impl Aws {
         };
         let outside = &self.outside;
         let observer = Arc::new(SharedObserver::new(Arc::clone(&outside.clock), outside.seed));
+        self.observers.add(&observer);
         let side = Side {
             sdk: config_of,
             environment,
@@ -161,19 +162,22 @@ struct Side<'a> {
 }
 
 /// Who paces the calls to each side, and counts them.
-pub(super) struct Observers(Vec<Arc<SharedObserver>>);
+pub(super) struct Observers(Mutex<Vec<Arc<SharedObserver>>>);
 
 impl Observers {
+    fn add(&self, observer: &Arc<SharedObserver>) {
+        self.all().push(Arc::clone(observer));
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<SharedObserver>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The calls so far, by IAM action.
     pub(super) fn calls(&self) -> Calls {
         let mut all = Calls::new();
-        for (named, spent) in self.0.iter().flat_map(|observer| observer.spent()) {
-            // The one service whose signatures have another name than its actions.
-            let action = match named.strip_prefix("monitoring:") {
-                Some(operation) => format!("cloudwatch:{operation}"),
-                None => named,
-            };
-            *all.entry(action).or_default() += spent.calls + spent.retries;
+        for (action, calls) in self.all().iter().flat_map(|observer| observer.sent()) {
+            *all.entry(action).or_default() += calls;
         }
         all
     }
@@ -231,7 +235,7 @@ pub(super) fn ports(
         rollback: Arc::new(rollback),
         target: environment,
     };
-    (ports, Observers(observers))
+    (ports, Observers(Mutex::new(observers)))
 }
 
 fn registry(side: &Side<'_>) -> Registry {

@@ -123,7 +123,7 @@ impl Cloud {
         }
     }
 
-    /// Every call of an API so far, second tries included.
+    /// The calls of AWS so far, second tries included: of all ports and of what is read for checks; not those to a queue of events.
     pub(crate) fn calls(&self) -> Calls {
         match &*self.kind {
             Kind::Sim(sim) => sim.calls(),

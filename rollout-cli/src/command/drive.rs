@@ -108,7 +108,7 @@ impl Site<'_> {
         cloud.keep(&here)?;
         let report = match ending? {
             Ending::Outcome(outcome) => told(outcome).await?.here(self.global).after(cloud.calls()),
-            Ending::Fenced(report) => *report,
+            Ending::Fenced(report) => report.after(cloud.calls()),
             Ending::Left => return Ok(super::left(self.global, &kept.run)),
         };
         Ok(super::report(

@@ -84,6 +84,15 @@ fn refused(global: &Global, refusal: Report, run: &RunId) -> Exit {
     report(global, &refusal.here(global), run.as_str(), now())
 }
 
+/// Keeps that an environment goes back. What no person asked for leaves a hold alone: only a person takes it away.
+async fn keep(state: &State, taken: &TakenBack) -> anyhow::Result<()> {
+    let held = state.taken_back(&taken.environment).await?;
+    if !taken.is_held() && held.is_some_and(|there| there.is_held()) {
+        return Ok(());
+    }
+    state.take_back(taken).await
+}
+
 /// Keeps what the end of a run means for the next one: that the environment went back, or that something else serves there.
 async fn went(state: &State, config: &Config, run: &RunId, outcome: &Outcome) -> anyhow::Result<()> {
     let target = &config.promotion.to;

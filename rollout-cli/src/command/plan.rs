@@ -1,6 +1,7 @@
 //! `rollout plan`: reads everything that a run would read, and shows what it would change.
 //!
-//! It drives the very machine that `run` drives, up to the first change, so that it refuses what a run would refuse.
+//! It drives the very machine that `run` drives, up to the first change, so that it refuses what a run would refuse; only calls that
+//! fail are tried for seconds, where a run tries them for minutes.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -219,14 +220,16 @@ impl Found {
     }
 }
 
-/// A plan with less patience: somebody waits for the answer, and a call that failed three times will hardly be told otherwise.
+/// A plan with less patience: somebody waits for the answer. A call that fails five times in a row, each of them with the SDK's own second
+/// tries, is told as what a run would be refused for.
 fn hasty(plan: &RolloutPlan) -> anyhow::Result<RolloutPlan> {
-    const TRIES_MORE: u32 = 2;
-    const PAUSE: Duration = Duration::from_secs(1);
+    const MORE: u32 = 4;
+    const PAUSE: Duration = Duration::from_secs(2);
     let mut draft = Draft::clone(plan);
     let policy = &mut draft.policy;
-    (policy.max_errors, policy.retry_every) = (TRIES_MORE, PAUSE);
-    (policy.promotion.max_errors, policy.promotion.retry_every) = (TRIES_MORE, PAUSE);
+    (policy.max_errors, policy.retry_every) = (MORE, PAUSE);
+    // This one counts the first try, too.
+    (policy.promotion.max_errors, policy.promotion.retry_every) = (MORE + 1, PAUSE);
     Ok(RolloutPlan::check(draft)?)
 }
 

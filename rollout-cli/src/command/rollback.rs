@@ -36,7 +36,7 @@ pub(crate) async fn execute(global: &Global, args: &Rollback) -> anyhow::Result<
         match Latest::of(&kept).await? {
             // What it has begun is known to its own machine only: that stops, and takes it back.
             Latest::Release(left) if !left.past.replayed.closed => {
-                state.take_back(&taken).await?;
+                super::keep(&state, &taken).await?;
                 resume::release(site, &kept, left, After::Stop).await
             }
             Latest::Rollback(left) if !left.past.replayed.closed => bail!(
@@ -88,7 +88,7 @@ async fn whole(
         return Ok(super::report(site.global, &report, run.as_str(), clock.now()));
     }
     // Before the first change: a rollback that is cut off holds the environment, too.
-    site.state.take_back(taken).await?;
+    super::keep(site.state, taken).await?;
     let journal = kept.begin(Part::Rollback(next)).await?;
     let told = async |outcome| {
         let mut report = outcome::of_unwind(&outcome, &plan.to);

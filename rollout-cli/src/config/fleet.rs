@@ -84,10 +84,9 @@ fn read(reader: &Reader<'_>, file: &Path) -> Option<Fleet> {
             .push(fault.help("add a `[[waves]]` with its `name` and its `members`"));
     }
     for table in &tables {
-        let Some((wave, gate)) = wave(table, &known) else {
+        let Some((wave, gate)) = wave(table, &known, &mut led) else {
             continue;
         };
-        led.extend(wave.members.iter().cloned());
         if let Some(gate) = gate {
             gates.insert(wave.name.clone(), gate);
         }
@@ -151,7 +150,12 @@ fn member(reader: &Reader<'_>, beside: &Path) -> Member {
     }
 }
 
-fn wave(reader: &Reader<'_>, known: &[At<MemberName>]) -> Option<(WavePlan, Option<WaveGate>)> {
+/// A wave with its gate. Its members are `led`, also where something else of it is wrong.
+fn wave(
+    reader: &Reader<'_>,
+    known: &[At<MemberName>],
+    led: &mut Vec<MemberName>,
+) -> Option<(WavePlan, Option<WaveGate>)> {
     let name = reader
         .required("name", "\"canary\"")
         .and_then(|v| v.parse::<WaveName>());
@@ -161,6 +165,7 @@ fn wave(reader: &Reader<'_>, known: &[At<MemberName>]) -> Option<(WavePlan, Opti
         .unwrap_or_default();
     for member in &members {
         is_known(reader, member, known);
+        led.push(member.value.clone());
     }
     let at_once = reader.number("at_once", 1);
     let bake = reader.duration("bake", Duration::ZERO);
@@ -332,6 +337,8 @@ mod tests {
         }
         let error = gate("[waves.gate]\nmember = \"c\"\n").expect_err("no such member");
         assert!(error.contains("there is no [members.c]"), "{error}");
+        let error = fleet(&ONE.replace("name", "nme")).expect_err("no such key");
+        assert!(!error.contains("no wave names"), "{error}");
         let error = fleet(&format!("{ONE}gate = {{}}")).expect_err("it looks at nothing");
         assert!(error.contains("[[waves.gate.probes]]"), "{error}");
     }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use rollout_core::id::{GroupName, MemberName, RunId, WaveName};
 use rollout_core::plan::fleet::{Draft, FleetPlan, WavePlan};
+use rollout_core::probe::ProbeTarget;
 
 use crate::args::Cloud;
-use crate::config::Promotion;
-use crate::config::fleet::{Fleet, Member};
-use crate::draft;
+use crate::config::fleet::{Fleet, Member, WaveGate};
+use crate::config::{Config, Promotion};
+use crate::{draft, intent, ready};
 
 /// A file that no fleet can be made of: what is wrong, and where.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,10 @@ impl FleetFile {
         let written = Fleet::load(file)?;
         let mut members = BTreeMap::new();
         for (name, member) in &written.members {
-            members.insert(name, member.load()?.promotion);
+            members.insert(name, member.load()?);
+        }
+        for (wave, gate) in &written.gates {
+            askable(file, wave, gate, members.get(&gate.member))?;
         }
         // Each simulated cloud has a state of its own, and so a lease of its own.
         if cloud == Cloud::Aws {
@@ -111,10 +115,45 @@ impl FleetFile {
     }
 }
 
+/// Whether a gate can be asked at all: it is found out before the first wave, and not after it.
+fn askable(file: &Path, wave: &WaveName, gate: &WaveGate, config: Option<&Config>) -> anyhow::Result<()> {
+    let no = |why: String| {
+        let file = file.to_path_buf();
+        Unusable { file, why }
+    };
+    let Some(config) = config else { return Ok(()) };
+    for probe in &gate.gate.probes {
+        match &probe.target {
+            ProbeTarget::Readiness if config.readiness.is_none() => {
+                let why = format!(
+                    "the gate of wave {wave} asks for the readiness of {}, and {} names no readiness file",
+                    gate.member,
+                    config.file.display()
+                );
+                return Err(no(why).into());
+            }
+            ProbeTarget::Readiness => {
+                let readiness = ready::load(config)?;
+                intent::intent(config, &readiness, &config.promotion.to, None)?;
+            }
+            ProbeTarget::Custom { name, .. } => {
+                let why = format!(
+                    "the gate of wave {wave} has the custom probe {name}, which this program does not know: the library takes yours"
+                );
+                return Err(no(why).into());
+            }
+            // What the configuration's own reader makes: the clouds have them.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Two members that one lease is for would wait for each other, and the second would leave.
-fn apart(file: &Path, members: &BTreeMap<&MemberName, Promotion>) -> Result<(), Unusable> {
+fn apart(file: &Path, members: &BTreeMap<&MemberName, Config>) -> Result<(), Unusable> {
     let mut leases = BTreeMap::new();
-    for (name, Promotion { to, group, .. }) in members {
+    for (name, config) in members {
+        let Promotion { to, group, .. } = &config.promotion;
         if let Some(other) = leases.insert((to, group), name) {
             let why = format!(
                 "the members {other} and {name} both change {to}, group {group}, which one runner does at a time: give each a \

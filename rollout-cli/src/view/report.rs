@@ -30,8 +30,8 @@ pub(crate) struct Report {
     pub(crate) facts: Vec<String>,
     /// What to run next.
     pub(crate) next: Vec<String>,
-    /// Every call that was made for it, where calls are counted.
-    pub(crate) calls: Calls,
+    /// The calls of AWS that this process made for it, where it made them.
+    pub(crate) calls: Option<Calls>,
     /// The whole outcome, for programs.
     pub(crate) details: Value,
 }
@@ -50,7 +50,7 @@ impl Report {
             evidence: Vec::new(),
             facts: Vec::new(),
             next: Vec::new(),
-            calls: Calls::new(),
+            calls: None,
             details: Value::Null,
         }
     }
@@ -136,14 +136,14 @@ impl Report {
 
     /// With the calls that were made for it.
     pub(crate) fn after(mut self, calls: Calls) -> Self {
-        self.calls = calls;
+        self.calls = Some(calls);
         self
     }
 
     /// For people: by service, the one that was called most often first.
     fn counted(&self) -> Vec<String> {
         let mut services: BTreeMap<&str, u64> = BTreeMap::new();
-        for (action, calls) in &self.calls {
+        for (action, calls) in self.calls.iter().flatten() {
             let service = action
                 .split_once(':')
                 .map_or(action.as_str(), |(service, _)| service);
@@ -164,7 +164,7 @@ impl Report {
 
     /// For programs: the last line of `--json`.
     pub(crate) fn json(&self, run: &str, at: &str) -> Value {
-        json!({
+        let mut line = json!({
             "at": at,
             "kind": "outcome",
             "run": run,
@@ -174,9 +174,12 @@ impl Report {
             "why": self.why,
             "evidence": self.evidence,
             "next": self.next,
-            "calls": self.calls,
             "details": self.details,
-        })
+        });
+        if let Some(calls) = &self.calls {
+            line["calls"] = json!(calls);
+        }
+        line
     }
 }
 
@@ -221,7 +224,7 @@ mod tests {
             ],
             facts: Vec::new(),
             next: vec!["rollout status r-1".to_owned()],
-            calls: Calls::new(),
+            calls: None,
             details: Value::Null,
         }
     }

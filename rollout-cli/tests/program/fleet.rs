@@ -155,6 +155,12 @@ fn a_file_that_makes_no_fleet_is_refused_by_name() {
     fleet(&rollout, "releas = \"2.4.0\"");
     refused("did you mean `release`");
     fleet(&rollout, "release = \"2.4.0\"");
+    let file = fleet(&rollout, "release = \"2.4.0\"");
+    let text = fs::read_to_string(&file).expect("it was written");
+    let gate = "bake = \"30m\"\n[[waves.gate.probes]]\nname = \"fit\"\ncustom = { name = \"depth\" }\n";
+    fs::write(&file, text.replace("bake = \"30m\"\n", gate)).expect("writable");
+    refused("has the custom probe depth, which this program does not know");
+    fleet(&rollout, "release = \"2.4.0\"");
     // On AWS they keep their state in one place, and one lease is for all three.
     let (code, said) = rollout.text(&["fleet", "run", "--cloud", "aws"]);
     if cfg!(feature = "aws") {

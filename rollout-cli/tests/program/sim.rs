@@ -257,8 +257,15 @@ fn the_calls_of_a_release_are_counted_at_its_end() {
     let all = end["calls"].as_object().expect("calls").values();
     let all: u64 = all.filter_map(Value::as_u64).sum();
     // Once more with the same content: it has not changed, and no revision is registered (P10).
-    let (code, text) = rollout.text(&["run", "--run", "two"]);
-    assert_eq!(code, Some(0), "{text}");
+    let (code, end) = rollout.end(&["run", "--run", "two"]);
+    assert_eq!(code, Some(0), "{end}");
+    for action in ["ecs:RegisterTaskDefinition", "ecs:UpdateService"] {
+        assert!(end["calls"][action].is_null(), "{action}: {end}");
+    }
+    let (_, text) = rollout.text(&["run", "--run", "three"]);
     assert!(text.contains(" of AWS: ecs "), "{text}");
     assert!(all > 100, "{end}");
+    // Who only looks at what was written down does not know.
+    let (_, end) = rollout.end(&["status", "two"]);
+    assert!(end.get("calls").is_none(), "{end}");
 }

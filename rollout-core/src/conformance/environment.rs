@@ -204,17 +204,20 @@ async fn the_caller_is_named<F: EnvironmentFixture>(fixture: &F) -> Result<(), S
 
 async fn a_missing_service_is_an_observation<F: EnvironmentFixture>(fixture: &F) -> Result<(), Stop> {
     let absent = fixture.absent_service();
-    let seen = fixture
-        .environment()
-        .observe_service(&ctx(fixture, "observe", 1), &absent)
-        .await;
-    let seen = answer("an observation of a service that never was", seen)?;
-    same("its status", &ServiceStatus::Missing, &seen.status)?;
-    hold(
-        seen.deployments.is_empty() && seen.tasks.is_empty() && seen.running == 0,
-        "neither deployments nor tasks",
-        &seen,
-    )
+    let (port, asked) = (fixture.environment(), ctx(fixture, "observe", 1));
+    for seen in [
+        port.observe_service(&asked, &absent).await,
+        port.observe_running(&asked, &absent).await,
+    ] {
+        let seen = answer("an observation of a service that never was", seen)?;
+        same("its status", &ServiceStatus::Missing, &seen.status)?;
+        hold(
+            seen.deployments.is_empty() && seen.tasks.is_empty() && seen.running == 0,
+            "neither deployments nor tasks",
+            &seen,
+        )?;
+    }
+    Ok(())
 }
 
 async fn an_observation_is_true<F: EnvironmentFixture>(fixture: &F) -> Result<(), Stop> {
@@ -295,6 +298,11 @@ async fn an_observation_is_not_dated_later_than_the_question<F: EnvironmentFixtu
     for started_at in seen.tasks.iter().filter_map(|task| task.started_at) {
         dated(fixture, "a task's start", started_at)?;
     }
+    let running = answer(
+        "an observation",
+        port.observe_running(&observe, &settled.service).await,
+    )?;
+    dated(fixture, "the observation of what runs", running.at)?;
     let missing = answer(
         "an observation",
         port.observe_service(&observe, &fixture.absent_service()).await,
@@ -321,6 +329,10 @@ async fn observing_changes_nothing<F: EnvironmentFixture>(fixture: &F) -> Result
         answer(
             "an observation",
             port.observe_service(&observe, &settled.service).await,
+        )?;
+        answer(
+            "an observation",
+            port.observe_running(&observe, &settled.service).await,
         )?;
         answer(
             "an observation",

@@ -98,6 +98,9 @@ impl HealthGate for ReadinessGate {
 /// What the source of a finding's evidence begins with; the check's id follows.
 pub const CHECK: &str = "check:";
 
+/// What the source of the same begins with where a plan lets a release go on without a judgement.
+pub const UNJUDGED: &str = "unjudged:";
+
 /// A report as a sample: what refuses a release stands in its evidence.
 #[must_use]
 pub fn sample(report: &Report) -> Sample {

@@ -98,6 +98,14 @@ impl Environment for Port {
         })
     }
 
+    async fn observe_running(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+    ) -> Result<ServiceObservation, Error> {
+        self.observe_service(ctx, service).await
+    }
+
     async fn ensure_revision(
         &self,
         ctx: &OpContext,

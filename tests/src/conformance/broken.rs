@@ -34,6 +34,8 @@ pub enum How {
     MissingIsAnError,
     /// It leaves a task out.
     HidesATask,
+    /// It leaves a task out where only what runs is asked for.
+    HidesARunningTask,
     /// It answers what it answered first.
     Frozen,
     /// It dates what it saw an hour later.
@@ -257,6 +259,18 @@ impl Environment for Broken {
             _ => {}
         }
         Ok(self.first(|f| &mut f.service, seen))
+    }
+
+    async fn observe_running(
+        &self,
+        ctx: &OpContext,
+        service: &ServiceName,
+    ) -> Result<ServiceObservation, Error> {
+        let mut seen = self.observe_service(ctx, service).await?;
+        if self.is(How::HidesARunningTask) {
+            seen.tasks.pop();
+        }
+        Ok(seen)
     }
 
     async fn ensure_revision(

@@ -14,6 +14,7 @@ use crate::plan::assumed::{Assumed, AssumedRecord};
 use crate::plan::rollback::Proof;
 use crate::plan::{GatePlan, RolloutPlan, step};
 use crate::probe::{ProbeTarget, Sample, SampleRequest, Subject, Verdict};
+use crate::readiness::gate::{CHECK, UNJUDGED};
 use crate::service::{Captured, Usability};
 use crate::time::Timestamp;
 
@@ -247,7 +248,12 @@ fn readiness_of(
             refused("is not known to be ready: blocking checks cannot be judged")
         }
         (Verdict::Unknown, Proof::Known | Proof::Unasked) => {
-            work.evidence.extend(sample.evidence);
+            work.evidence.extend(sample.evidence.into_iter().map(|mut piece| {
+                if let Some(check) = piece.source.strip_prefix(CHECK) {
+                    piece.source = format!("{UNJUDGED}{check}");
+                }
+                piece
+            }));
             return Ok(());
         }
         (Verdict::Pass, _) => return Ok(()),
