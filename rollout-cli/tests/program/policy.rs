@@ -257,3 +257,26 @@ fn a_job_that_is_killed_at_once_leaves_an_open_run_that_can_be_taken_back_and_is
     assert_eq!(code, Some(10), "{end}");
     assert!(says(&end["why"], "the job was cancelled"), "{end}");
 }
+
+/// A hold is a person's: what goes back by itself in another group of the environment does not take it away.
+#[test]
+fn what_goes_back_by_itself_leaves_a_hold_alone() {
+    let rollout = Rollout::new();
+    assert_eq!(rollout.end(&["run", "--run", "one"]).0, Some(0));
+    rollout.overlay("[promotion]\ngroup = \"other\"\n");
+    let overlay = rollout.path("overlay.toml").display().to_string();
+    let other = ["--overlay", overlay.as_str()];
+    assert_eq!(
+        rollout.end(&[&["run", "--run", "two"], &other[..]].concat()).0,
+        Some(0)
+    );
+    assert_eq!(
+        rollout.end(&[&["rollback", "two"], &other[..]].concat()).0,
+        Some(0)
+    );
+    let (code, end) = rollout.end(&["rollback", "one", "--automatic"]);
+    assert_eq!(code, Some(0), "{end}");
+    let (code, text) = rollout.text(&["run", "--run", "three"]);
+    assert_eq!(code, Some(10), "{text}");
+    assert!(text.contains("production is held"), "{text}");
+}
