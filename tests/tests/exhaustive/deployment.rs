@@ -98,6 +98,7 @@ fn deployment_back() {
 
 /// On a platform that can turn ours back, which is still under way.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a minute where the code is not optimised")]
 fn deployment_turned_back() {
     let mut begin = Vec::new();
     for (others, failures) in [(1, 0), (0, 1)] {
