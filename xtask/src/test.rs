@@ -27,8 +27,15 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         run_command(cargo(&root).args(["test", "--locked", "--workspace", "--all-features"]))
     });
     // Optimised: closed spaces and 10,000 seeds are too much for a plain build. Beside the rest, which mostly waits.
-    let log = target(&root)?.join("searches.log");
+    let folder = target(&root)?;
+    let log = folder.join("searches.log");
     let searches = Beside::begin("searches and simulations", &mut searches(&root), &log)?;
+    let log = folder.join("ministack.log");
+    let name = format!("emulator tests with {}", Kind::Ministack);
+    let ministack = match args.no_emulators {
+        true => None,
+        false => Some(Beside::begin(&name, &mut ministack(&root)?, &log)?),
+    };
     // On its own, because it mostly waits, too: a plain `cargo test` leaves it out.
     steps.run("the program against the simulated AWS", || {
         let all = [
@@ -41,8 +48,9 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         ];
         run_command(cargo(&root).args(all))
     });
-    if !args.no_emulators {
-        emulators(&root, &mut steps)?;
+    if let Some(ministack) = ministack {
+        emulators(&mut steps);
+        ministack.end(&mut steps);
     }
     searches.end(&mut steps);
     Ok(steps.finish())
@@ -50,12 +58,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
 
 /// Releases are run against two emulators, each in instances of its own, and so side by side: they mostly wait. moto has no ECS
 /// deployments, and so no release to test.
-fn emulators(root: &Path, steps: &mut Steps) -> Result<()> {
-    let log = target(root)?.join("ministack.log");
-    let name = format!("emulator tests with {}", Kind::Ministack);
-    let mut command = Command::new(current_exe().context("this program has no path")?);
-    command.args(["emulator", "test", "--with", Kind::Ministack.name()]);
-    let ministack = Beside::begin(&name, command.current_dir(root), &log)?;
+fn emulators(steps: &mut Steps) {
     let passed = |code| {
         ensure!(code == ExitCode::SUCCESS, "what it printed says why");
         Ok(())
@@ -71,8 +74,14 @@ fn emulators(root: &Path, steps: &mut Steps) -> Result<()> {
             emulator::differ(*kind).and_then(passed)
         });
     }
-    ministack.end(steps);
-    Ok(())
+}
+
+/// The longest of them, in a process of its own.
+fn ministack(root: &Path) -> Result<Command> {
+    let mut command = Command::new(current_exe().context("this program has no path")?);
+    command.args(["emulator", "test", "--with", Kind::Ministack.name()]);
+    command.current_dir(root);
+    Ok(command)
 }
 
 fn searches(root: &Path) -> Command {
