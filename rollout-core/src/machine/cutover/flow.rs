@@ -136,7 +136,7 @@ impl Flow<'_> {
                 }
             },
             Event::Applied(change) => self.applied(run, change),
-            Event::PropagationSeen(propagation) => self.spread(run, propagation),
+            Event::PropagationSeen(propagation) => self.spread(run, since, propagation),
             Event::Answered(answers) => self.verify(run, since, &answers),
             Event::OldTrafficSeen(traffic) if traffic.at < since => {
                 let error = self.stale("count of the old side's requests", traffic.at, since);

@@ -299,7 +299,8 @@ impl Flow<'_> {
         self.rest(run, look, Wait::Propagation)
     }
 
-    pub(super) fn spread(&self, mut run: Box<Running>, propagation: Propagation) -> Next {
+    /// Only what was asked at the end of its time ends it: a runner that slept past that has an answer from before.
+    pub(super) fn spread(&self, mut run: Box<Running>, since: Timestamp, propagation: Propagation) -> Next {
         run.errors = 0;
         let Phase::Leg {
             leg,
@@ -311,7 +312,7 @@ impl Flow<'_> {
         let (leg, until) = (*leg, *until);
         match propagation {
             Propagation::InSync => self.in_sync(run, leg),
-            Propagation::Pending if self.now >= until => self.out_of_time(run),
+            Propagation::Pending if since >= until => self.out_of_time(run),
             Propagation::Pending => {
                 let age = self.policy.in_sync.saturating_sub(until.since(self.now));
                 if age >= SPREADS {
@@ -393,7 +394,7 @@ impl Flow<'_> {
         let look = self.now.after(*every).min(until);
         run.errors = 0;
         run.proof.answered = answers.iter().map(evidence_of).collect();
-        if self.now >= until {
+        if since >= until {
             self.unverified(run, leg)
         } else {
             self.rest(run, look, Wait::Poll)

@@ -251,6 +251,25 @@ fn a_target_that_fails_after_the_wait_gives_the_ttl_back() {
     assert_eq!(hand.cause(), ("reverted", Cause::TargetUnhealthy));
 }
 
+/// A runner that slept past the end of its patience has an answer from before: it asks once more before it gives up.
+#[test]
+fn a_runner_that_slept_asks_once_more_before_it_gives_a_change_up() {
+    let look = |id: &str| [Effect::SeePropagation { change: change(id) }];
+    let mut hand = to_swap(spec(to_value()));
+    hand.give(Event::Applied(change("C2")));
+    assert_eq!(hand.elapse(Wait::Propagation), look("C2"));
+    hand.now += 900;
+    assert_eq!(hand.give(PENDING), []);
+    assert_eq!(hand.elapse(Wait::Propagation), look("C2"));
+    assert_eq!(hand.give(IN_SYNC), [servers(new_low())]);
+    // The same where the servers are asked.
+    hand.now += 900;
+    assert_eq!(hand.give(answers(hand.now - 900, &[Some(false)])), []);
+    assert_eq!(hand.elapse(Wait::Poll), [servers(new_low())]);
+    assert_eq!(hand.all_agree(), []);
+    hand.elapse(Wait::Watch);
+}
+
 #[test]
 fn a_change_that_is_never_insync_is_taken_back() {
     let mut hand = to_swap(spec(to_value()));
