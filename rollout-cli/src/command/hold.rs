@@ -28,7 +28,7 @@ pub(crate) async fn execute(global: &Global, command: &HoldCommand) -> anyhow::R
         }
         HoldCommand::Lift(which) => {
             let environment = &which.env;
-            let Some(mut taken) = state.taken_back(environment).await?.filter(TakenBack::is_held) else {
+            let Some(mut taken) = state.held(environment).await? else {
                 let held = state.all_taken_back().await?;
                 let names: Vec<&str> = held
                     .iter()

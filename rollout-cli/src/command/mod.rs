@@ -86,8 +86,7 @@ fn refused(global: &Global, refusal: Report, run: &RunId) -> Exit {
 
 /// Keeps that an environment goes back. What no person asked for leaves a hold alone: only a person takes it away.
 async fn keep(state: &State, taken: &TakenBack) -> anyhow::Result<()> {
-    let held = state.taken_back(&taken.environment).await?;
-    if !taken.is_held() && held.is_some_and(|there| there.is_held()) {
+    if !taken.is_held() && state.held(&taken.environment).await?.is_some() {
         return Ok(());
     }
     state.take_back(taken).await
@@ -97,11 +96,7 @@ async fn keep(state: &State, taken: &TakenBack) -> anyhow::Result<()> {
 async fn went(state: &State, config: &Config, run: &RunId, outcome: &Outcome) -> anyhow::Result<()> {
     let target = &config.promotion.to;
     // Only a person takes a hold away.
-    if state
-        .taken_back(target)
-        .await?
-        .is_some_and(|taken| taken.is_held())
-    {
+    if state.held(target).await?.is_some() {
         return Ok(());
     }
     match outcome {

@@ -29,7 +29,6 @@ use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::draft;
 use crate::exit::Exit;
-use crate::hold::TakenBack;
 use crate::planfile::{self, Written};
 use crate::state::State;
 use crate::view::paint::Paint;
@@ -47,8 +46,7 @@ pub(crate) async fn execute(global: &Global, args: &Plan) -> anyhow::Result<Exit
     let performer = PortPerformer::new(cloud.ports(), cloud.clock(), run, StepId::new("plan")?, CALL);
     let mut found = read(plan, terms(&config, None), &performer, clock.as_ref()).await?;
     found.overlays.clone_from(&config.overlays);
-    let taken = state.taken_back(&config.promotion.to).await?;
-    if let Some(taken) = taken.filter(TakenBack::is_held) {
+    if let Some(taken) = state.held(&config.promotion.to).await? {
         let refusal = taken.refusal().here(global);
         let text = format!(
             "{}; next: {}",

@@ -9,7 +9,6 @@ use super::drive::{Site, under_lease};
 use crate::args::{Global, Resume};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::hold::TakenBack;
 use crate::outcome;
 use crate::past::{self, Latest, Left, Past};
 use crate::session::{After, Work};
@@ -51,10 +50,9 @@ pub(super) async fn release(
         past.replayed.machine.state_kind(),
         StateKind::Stopping | StateKind::Unwinding
     );
-    let held = async || anyhow::Ok(site.state.taken_back(&plan.to).await?.filter(TakenBack::is_held));
     if after == After::GoOn
         && forward
-        && let Some(taken) = held().await?
+        && let Some(taken) = site.state.held(&plan.to).await?
     {
         return Ok(super::held(site.global, &taken, &kept.run));
     }
@@ -68,7 +66,7 @@ pub(super) async fn release(
         if after == After::Stop && back {
             report.exit = Exit::Done;
         }
-        if let Some(taken) = held().await? {
+        if let Some(taken) = site.state.held(&plan.to).await? {
             taken.tell(&mut report);
         }
         let left_at = LeftAt::Untouched;

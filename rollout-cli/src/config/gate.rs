@@ -45,12 +45,13 @@ pub(super) fn read_all(reader: &Reader<'_>, key: &'static str, header: &str) -> 
 
 /// One gate. `header` is that of its probes; it must have a name, unless there is a `usual` one.
 pub(super) fn read(reader: &Reader<'_>, header: &str, usual: Option<&str>) -> Option<Gate> {
-    let name = match (reader.value("name"), usual) {
-        (None, Some(usual)) => Some(usual.to_owned()),
-        (Some(_) | None, _) => reader
-            .required("name", "\"ready\"")
-            .and_then(|v| v.parse::<ProbeName>())
-            .map(|name| name.value.to_string()),
+    let given = match usual {
+        Some(_) => reader.value("name"),
+        None => reader.required("name", "\"ready\""),
+    };
+    let name = match given {
+        Some(value) => value.parse::<ProbeName>().map(|name| name.value.to_string()),
+        None => usual.map(str::to_owned),
     };
     let probes = probes(reader, header);
     let names: Vec<&str> = probes.iter().map(|p| p.name.as_str()).collect();

@@ -295,6 +295,14 @@ impl State {
         }
     }
 
+    /// The hold of an environment, if it is held.
+    ///
+    /// # Errors
+    /// As [`State::taken_back`].
+    pub(crate) async fn held(&self, environment: &EnvironmentName) -> anyhow::Result<Option<TakenBack>> {
+        Ok(self.taken_back(environment).await?.filter(TakenBack::is_held))
+    }
+
     /// What is known of every environment that was taken back, by name.
     ///
     /// # Errors
