@@ -109,6 +109,11 @@ mod look;
     expect(dead_code, reason = "asked for by the endpoint's operations only")
 )]
 mod metric;
+#[cfg_attr(
+    not(feature = "endpoint"),
+    expect(dead_code, reason = "asked for by the endpoint's operations only")
+)]
+mod parameter;
 mod ports;
 #[cfg_attr(
     not(any(test, feature = "endpoint")),

@@ -21,6 +21,7 @@ use crate::event::Events;
 use crate::faults::{Calls, Fault};
 use crate::incident::{Incident, Planned, When};
 use crate::kernel::{Happening, Kernel};
+use crate::parameter::Parameters;
 use crate::quota::Quotas;
 use crate::secret::Secrets;
 use crate::waf::WebAcls;
@@ -86,6 +87,8 @@ pub struct World {
     pub(crate) certificates: Vec<Certificate>,
     #[serde(default)]
     pub(crate) secrets: Secrets,
+    #[serde(default)]
+    pub(crate) parameters: Parameters,
     #[serde(default)]
     pub(crate) web_acls: WebAcls,
     /// Health checks of DNS; a deleted one leaves its place.

@@ -17,6 +17,7 @@ use crate::ecs::revision::secret_references;
 use crate::ecs::{Cluster, Environment, Launch, Timing};
 use crate::kernel::{Happening, Kernel};
 use crate::metric::Metrics;
+use crate::parameter::Written;
 use crate::surroundings::Surroundings;
 
 /// Describes an environment of a [`WorldBuilder`](crate::WorldBuilder).
@@ -39,6 +40,7 @@ pub struct EnvironmentBuilder {
     alarms: Vec<AlarmPlan>,
     failing_functions: Vec<String>,
     pub(super) secrets: Vec<SecretPlan>,
+    pub(super) parameters: Vec<Written>,
     /// `valueFrom` of what is to be there as well.
     pub(super) references: Vec<String>,
     pub(super) acls: Vec<WebAclBuilder>,
@@ -86,6 +88,7 @@ impl EnvironmentBuilder {
             alarms: Vec::new(),
             failing_functions: Vec::new(),
             secrets: Vec::new(),
+            parameters: Vec::new(),
             references: Vec::new(),
             acls: Vec::new(),
             surroundings: Surroundings::default(),
@@ -215,7 +218,15 @@ impl EnvironmentBuilder {
         self
     }
 
-    /// Adds the secrets that a task definition names and nobody describes, such as one of one-off tasks.
+    /// Adds a parameter of Systems Manager's Parameter Store, a `SecureString`, by its name. As with secrets, those that the task
+    /// definitions of services name are there anyway, and the value shows nowhere but where it is asked for.
+    #[must_use]
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push(Written::secure(name, value));
+        self
+    }
+
+    /// Adds the secrets and parameters that a task definition names and nobody describes, such as one of one-off tasks.
     #[must_use]
     pub fn secrets_of(mut self, task_definition: &serde_json::Value) -> Self {
         let containers = task_definition["containerDefinitions"].as_array();

@@ -6,6 +6,7 @@ use rollout_core::time::Timestamp;
 use crate::event::Events;
 use crate::faults::Calls;
 use crate::kernel::Kernel;
+use crate::parameter::{Parameters, Refused};
 use crate::secret::Secrets;
 use crate::waf::WebAcls;
 use crate::world::World;
@@ -51,6 +52,14 @@ pub enum BuildError {
     /// A name or an ARN that no secret can have.
     #[error("{0} is neither the name nor the ARN of a secret")]
     Secret(String),
+    /// A parameter is wrong.
+    #[error("the parameter {name}: {why}")]
+    Parameter {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// A web ACL is wrong.
     #[error("the web ACL {name}: {why}")]
     WebAcl {
@@ -135,6 +144,7 @@ impl WorldBuilder {
             certificates: Vec::new(),
             events: Events::default(),
             secrets: Secrets::default(),
+            parameters: Parameters::default(),
             web_acls: WebAcls::default(),
             checks: Vec::new(),
             planned: Vec::new(),
@@ -146,7 +156,9 @@ impl WorldBuilder {
         let mut references = Vec::new();
         for (mut environment, index) in self.environments.into_iter().zip(0_u16..) {
             let secrets = core::mem::take(&mut environment.secrets);
-            references.append(&mut environment.references);
+            let parameters = core::mem::take(&mut environment.parameters);
+            let named = core::mem::take(&mut environment.references);
+            references.extend(named.into_iter().map(|named| (index, named)));
             let acls = core::mem::take(&mut environment.acls);
             let name = EnvironmentName::new(environment.name.as_str())?;
             if world.environments.iter().any(|e| e.name == name) {
@@ -161,6 +173,22 @@ impl WorldBuilder {
             }
             for secret in secrets {
                 secret.build(&mut world.secrets, self.now, &built)?;
+            }
+            for parameter in parameters {
+                let name = parameter.name.clone();
+                world
+                    .parameters
+                    .put(self.now, built.home(), parameter)
+                    .map_err(|refused| match refused {
+                        Refused::Exists => BuildError::Twice {
+                            what: "parameter",
+                            name: name.clone(),
+                        },
+                        wrong => BuildError::Parameter {
+                            name: name.clone(),
+                            why: wrong.to_string(),
+                        },
+                    })?;
             }
             world.environments.push(built);
         }

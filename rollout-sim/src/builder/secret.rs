@@ -29,7 +29,7 @@ impl SecretPlan {
         env: &Environment,
     ) -> Result<(), BuildError> {
         let wrong = || BuildError::Secret(self.named.clone());
-        let here = (env.account.as_str(), env.region.as_str());
+        let here = env.home();
         let (place, name) = if self.named.starts_with("arn:") {
             let arn = Reference::read(&self.named).filter(|r| r.arn == self.named);
             let arn = arn.ok_or_else(wrong)?;

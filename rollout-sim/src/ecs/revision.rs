@@ -111,6 +111,11 @@ pub(crate) fn secret_references(container: &Value) -> impl Iterator<Item = Strin
 }
 
 impl Environment {
+    /// Its account and region.
+    pub(crate) fn home(&self) -> (&str, &str) {
+        (&self.account, &self.region)
+    }
+
     /// The host name of this environment's registry.
     pub(crate) fn registry_host(&self) -> String {
         format!("{}.dkr.ecr.{}.amazonaws.com", self.account, self.region)

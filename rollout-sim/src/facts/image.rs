@@ -10,7 +10,8 @@ use rollout_core::readiness::known::Known;
 use serde_json::Value;
 
 use crate::ecr::Registry;
-use crate::secret::{Reference, Secret as HeldSecret};
+use crate::parameter::Kind;
+use crate::secret::{Named, Place};
 use crate::world::World;
 
 /// A repository with its images. What it was not told, the surroundings say: that tags never move, that images are scanned, a
@@ -137,17 +138,30 @@ fn as_task_definition(architecture: &str) -> String {
     }
 }
 
-/// The secret that a task definition names, if the world has it.
-pub(crate) fn secret(world: &World, from: &str) -> Option<Secret> {
-    let reference = Reference::read(from)?;
-    let place = (reference.account, reference.region);
-    let held: &HeldSecret = world.secrets.find(world.now(), place, reference.arn).ok()?;
-    Some(Secret {
-        arn: held.arn.clone(),
-        name: held.name.clone(),
-        store: Store::SecretsManager,
-        changed_at: Some(held.changed),
-        deleted_at: held.deletion.map(|deletion| deletion.ends),
-        encrypted: true,
-    })
+/// The secret or parameter that a task definition of this account and region names, if the world has it.
+pub(crate) fn secret(world: &World, here: Place<'_>, from: &str) -> Option<Secret> {
+    match Named::read(from, here)? {
+        Named::Secret(reference) => {
+            let held = world.secrets.find(world.now(), reference.place(), reference.arn);
+            held.ok().map(|held| Secret {
+                arn: held.arn.clone(),
+                name: held.name.clone(),
+                store: Store::SecretsManager,
+                changed_at: Some(held.changed),
+                deleted_at: held.deletion.map(|deletion| deletion.ends),
+                encrypted: true,
+            })
+        }
+        Named::Parameter(reference) => {
+            let held = world.parameters.find(reference.place, &reference.name);
+            held.ok().map(|held| Secret {
+                arn: held.arn(),
+                name: held.name.clone(),
+                store: Store::ParameterStore,
+                changed_at: Some(held.changed),
+                deleted_at: None,
+                encrypted: held.kind == Kind::SecureString,
+            })
+        }
+    }
 }

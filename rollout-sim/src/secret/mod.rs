@@ -17,7 +17,7 @@ use crate::rng::{Span, Stream};
 
 pub(crate) use name::whole_name;
 use name::{check_name, check_token, fixed_suffix, hash, suffix};
-pub(crate) use task::Reference;
+pub(crate) use task::{Named, Reference};
 
 /// The label of the version that is read unless another is asked for.
 pub(crate) const CURRENT: &str = "AWSCURRENT";

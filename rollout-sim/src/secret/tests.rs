@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::behaviour::Start;
+use crate::parameter::{Kind, Written};
 use crate::testkit::{Bench, world};
 use crate::{BuildError, World};
 
@@ -301,6 +302,9 @@ fn release(value_from: &str, change: impl FnOnce(&mut World)) -> Result<(), Stri
         w.secrets
             .describe(now, ME, ("shop/db", Some("AbCdEf")), value)
             .expect("a name");
+        w.parameters
+            .put(now, ME, Written::secure("/shop/key", CANARY))
+            .expect("a name");
         change(w);
     });
     let mut spec = bench.spec("2");
@@ -336,8 +340,11 @@ fn a_task_starts_with_the_secrets_that_are_there() {
         partial.to_owned(),
         format!("{ARN}:user::"),
         format!("{ARN}:user:AWSCURRENT:"),
-        // What is not modelled, or in no account of the world, is taken to be there.
-        "arn:aws:ssm:eu-central-1:111111111111:parameter/x".to_owned(),
+        "/shop/key".to_owned(),
+        "/shop/key:1".to_owned(),
+        "arn:aws:ssm:eu-central-1:111111111111:parameter/shop/key".to_owned(),
+        // What is in no account of the world is taken to be there.
+        "arn:aws:ssm:eu-central-1:999999999999:parameter/x".to_owned(),
         "arn:aws:secretsmanager:eu-central-1:999999999999:secret:other-AbCdEf".to_owned(),
     ] {
         assert_eq!(release(&value_from, |_| ()), Ok(()), "{value_from}");
@@ -368,6 +375,55 @@ fn a_task_without_its_secret_does_not_start_and_says_why() {
             "{begin} retrieved secret from Secrets Manager did not contain json key password"
         ))
     );
+}
+
+#[test]
+fn a_task_without_its_parameter_does_not_start_and_says_why() {
+    let failed = |name: &str| {
+        let begin = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: \
+                     unable to retrieve secrets from ssm: service call has been retried 1 time(s):";
+        Err(format!("{begin} invalid ssm parameters: {name}"))
+    };
+    assert_eq!(release("/shop/other", |_| ()), failed("/shop/other"));
+    assert_eq!(release("/shop/key:2", |_| ()), failed("/shop/key"));
+    let arn = "arn:aws:ssm:eu-central-1:111111111111:parameter/shop/key";
+    let deleted = release(arn, |w| {
+        w.delete_parameter("prod", "/shop/key").expect("it is there")
+    });
+    assert_eq!(deleted, failed("/shop/key"));
+}
+
+#[test]
+fn a_described_world_has_the_parameters_that_its_services_name() {
+    let template = |named: &str| {
+        json!({ "family": "api", "containerDefinitions": [{
+            "name": "api", "essential": true, "image": "app/api:1", "secrets": [{ "name": "A", "valueFrom": named }],
+        }] })
+    };
+    let built = |described: &[(&str, &str)]| {
+        let built = World::builder(7).environment("prod", |e| {
+            let e = e.secrets_of(&template("/shop/a")).secrets_of(&template("flag"));
+            let all = described.iter();
+            all.fold(e, |e, (name, value)| e.parameter(name, value))
+        });
+        built.build()
+    };
+    let held = |world: &World, name: &str| {
+        let found = world.parameters.find(ME, name).expect("it is there");
+        (found.kind, found.value(None).expect("a value").1.clone())
+    };
+    let given = built(&[("/shop/a", CANARY)]).expect("a world");
+    assert_eq!(held(&given, "/shop/a"), (Kind::SecureString, text(CANARY)));
+    assert_eq!(held(&given, "flag"), (Kind::SecureString, text("simulated")));
+    assert!(!format!("{given:?}").contains(CANARY));
+    let twice = built(&[("x", "1"), ("x", "1")]).expect_err("twice");
+    assert!(matches!(twice, BuildError::Twice { .. }), "{twice}");
+    let wrong = built(&[("a b", CANARY)]).expect_err("no name");
+    assert!(matches!(wrong, BuildError::Parameter { .. }), "{wrong}");
+    // What was described goes on in a stored world.
+    let stored = serde_json::to_string(&given).expect("plain data");
+    let again: World = serde_json::from_str(&stored).expect("plain data");
+    assert_eq!(held(&again, "/shop/a"), held(&given, "/shop/a"));
 }
 
 #[test]

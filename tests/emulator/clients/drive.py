@@ -1,5 +1,5 @@
 """The AWS CLI, boto3 and ecs-deploy, unchanged, against `rollout sim serve`: a deployment, a failed one, a waiter,
-secrets, web ACLs, the queue that is told of it, and a deployment in the middle of a release of `rollout`.
+secrets, parameters, web ACLs, the queue that is told of it, and a deployment in the middle of a release of `rollout`.
 
 Run by `cargo xtask emulator clients`. Every check names the client and what it saw; the first that fails ends it with 1.
 """
@@ -209,6 +209,19 @@ def fails(error, call, **given):
     return False
 
 
+def runner(ecs, place):
+    """Runs a task whose container wants a secret, to its end."""
+    def run(value_from):
+        given = definition(place, "1.1.0")
+        given["containerDefinitions"][0]["secrets"] = [{"name": "DB", "valueFrom": value_from}]
+        family = ecs.register_task_definition(**given)["taskDefinition"]["taskDefinitionArn"]
+        begun = ecs.run_task(cluster=CLUSTER, taskDefinition=family, launchType="FARGATE")["tasks"][0]["taskArn"]
+        waiter = ecs.get_waiter("tasks_stopped")
+        waiter.wait(cluster=CLUSTER, tasks=[begun], WaiterConfig={"Delay": 1, "MaxAttempts": PATIENCE})
+        return ecs.describe_tasks(cluster=CLUSTER, tasks=[begun])["tasks"][0]
+    return run
+
+
 def boto_secrets(rollout):
     who = "boto3"
     with served(rollout) as (place, environment):
@@ -232,15 +245,7 @@ def boto_secrets(rollout):
         check(who, "the pages of secrets", [len(page["SecretList"]) for page in pages], [3, 1])
         holds(who, "a missing secret is told", fails(missing, vault.get_secret_value, SecretId="nope"), None)
 
-        def run(value_from):
-            given = definition(place, "1.1.0")
-            given["containerDefinitions"][0]["secrets"] = [{"name": "DB", "valueFrom": value_from}]
-            family = ecs.register_task_definition(**given)["taskDefinition"]["taskDefinitionArn"]
-            begun = ecs.run_task(cluster=CLUSTER, taskDefinition=family, launchType="FARGATE")["tasks"][0]["taskArn"]
-            waiter = ecs.get_waiter("tasks_stopped")
-            waiter.wait(cluster=CLUSTER, tasks=[begun], WaiterConfig={"Delay": 1, "MaxAttempts": PATIENCE})
-            return ecs.describe_tasks(cluster=CLUSTER, tasks=[begun])["tasks"][0]
-
+        run = runner(ecs, place)
         check(who, "a task with its secret ends with", run(arn)["containers"][0]["exitCode"], 0)
         deleted = vault.delete_secret(SecretId=arn, RecoveryWindowInDays=7)
         holds(who, "a deletion has a date", isinstance(deleted["DeletionDate"], datetime.datetime), deleted)
@@ -251,6 +256,34 @@ def boto_secrets(rollout):
         holds(who, "it says why", reason.startswith("ResourceInitializationError: unable to pull secrets"), reason)
         vault.restore_secret(SecretId=arn)
         check(who, "the restored secret", vault.get_secret_value(SecretId=arn)["VersionId"], put["VersionId"])
+
+
+def boto_parameters(rollout):
+    who = "boto3"
+    with served(rollout) as (place, environment):
+        ecs, store = boto_clients(environment, "ecs", "ssm")
+        missing, exists = store.exceptions.ParameterNotFound, store.exceptions.ParameterAlreadyExists
+        given = {"Name": "/shop/key", "Value": "one", "Type": "SecureString"}
+        check(who, "the first version", store.put_parameter(**given)["Version"], 1)
+        holds(who, "nothing is written over unasked", fails(exists, store.put_parameter, **given), None)
+        check(who, "the second version", store.put_parameter(**given | {"Value": "two", "Overwrite": True})["Version"], 2)
+        read = store.get_parameter(Name="/shop/key", WithDecryption=True)["Parameter"]
+        check(who, "what is read", (read["Value"], read["Type"]), ("two", "SecureString"))
+        before = store.get_parameter(Name="/shop/key:1", WithDecryption=True)["Parameter"]
+        check(who, "the version before", before["Value"], "one")
+        for name in ("a", "b", "c"):
+            store.put_parameter(Name=name, Value=name, Type="String")
+        several = store.get_parameters(Names=["a", "nope"])
+        check(who, "those that are not there", several["InvalidParameters"], ["nope"])
+        pages = store.get_paginator("describe_parameters").paginate(PaginationConfig={"PageSize": 3})
+        check(who, "the pages of parameters", [len(page["Parameters"]) for page in pages], [3, 1])
+        run = runner(ecs, place)
+        check(who, "a task with its parameter ends with", run(read["ARN"])["containers"][0]["exitCode"], 0)
+        store.delete_parameter(Name="/shop/key")
+        holds(who, "a missing parameter is told", fails(missing, store.get_parameter, Name="/shop/key"), None)
+        stopped = run("/shop/key")
+        reason = stopped["stoppedReason"]
+        holds(who, "a task without its parameter says why", "invalid ssm parameters: /shop/key" in reason, reason)
 
 
 def boto_web_acls(rollout):
@@ -434,6 +467,7 @@ def main():
     programs = pathlib.Path(sys.executable).parent
     boto(rollout)
     boto_secrets(rollout)
+    boto_parameters(rollout)
     boto_web_acls(rollout)
     boto_queue(rollout)
     ecs_deploy(programs, rollout)

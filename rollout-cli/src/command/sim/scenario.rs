@@ -82,6 +82,9 @@ struct Environment {
     alarms: Vec<Alarm>,
     #[serde(default)]
     secrets: Vec<Secret>,
+    /// Parameters of Systems Manager's Parameter Store, `SecureString`s.
+    #[serde(default)]
+    parameters: Vec<Secret>,
     #[serde(default)]
     web_acls: Vec<WebAcl>,
     /// Queues that are told of what happens in its ECS.
@@ -377,6 +380,9 @@ impl Environment {
         }
         for secret in &self.secrets {
             e = e.secret(&secret.name, &secret.value);
+        }
+        for parameter in &self.parameters {
+            e = e.parameter(&parameter.name, &parameter.value);
         }
         for acl in &self.web_acls {
             e = e.web_acl(&acl.name, |a| acl.describe(a));

@@ -17,6 +17,7 @@ pub(crate) mod logs;
 pub(crate) mod route53;
 pub(crate) mod secretsmanager;
 pub(crate) mod sqs;
+pub(crate) mod ssm;
 pub(crate) mod sts;
 pub(crate) mod wafv2;
 
@@ -114,6 +115,7 @@ pub(crate) static SERVICES: &[&Service] = &[
     &route53::SERVICE,
     &secretsmanager::SERVICE,
     &sqs::SERVICE,
+    &ssm::SERVICE,
     &sts::SERVICE,
     &wafv2::SERVICE,
 ];

@@ -11,6 +11,7 @@ mod route53;
 mod secretsmanager;
 mod serve;
 mod sqs;
+mod ssm;
 mod wafv2;
 mod web;
 mod wire;

@@ -22,7 +22,7 @@ use rollout_core::readiness::fact::image::name_of;
 use rollout_core::readiness::fact::release::{Proven, WayBack};
 use rollout_core::readiness::intent::Intent;
 use rollout_core::readiness::known::{Known, Unseen, Why};
-use rollout_core::service::{Captured, Found, Part, PartKind, RestorePoint, Usability};
+use rollout_core::service::{Captured, RestorePoint, Usability};
 
 use super::Port;
 use crate::clock::SimCloud;
@@ -126,15 +126,10 @@ impl Facts {
             return Known::Unknown(unseen);
         }
         match port.usable(ctx, &point).await {
-            Ok(mut usability) => {
-                for part in &mut usability.parts {
-                    look_beside(part, facts);
-                }
-                Known::Seen(WayBack {
-                    point: Some(point),
-                    usability,
-                })
-            }
+            Ok(usability) => Known::Seen(WayBack {
+                point: Some(point),
+                usability,
+            }),
             Err(error) => Known::Unknown(failed(service, &error)),
         }
     }
@@ -181,27 +176,6 @@ impl Facts {
         let world = self.cloud.lock();
         allowed(&world.environments[usize::from(env)], operation.name(), subject)
     }
-}
-
-/// A run does not ask for a secret that the world has no notion of, such as a parameter: whether it is there was told beside.
-fn look_beside(part: &mut Part, facts: &Snapshot) {
-    let from = part.name.strip_prefix("secret ").unwrap_or(&part.name);
-    if !matches!(
-        (&part.kind, &part.found),
-        (PartKind::Secret, Found::Unknown { .. })
-    ) || !facts.secrets.has(from)
-    {
-        return;
-    }
-    part.found = match facts.secrets.find(from) {
-        Ok(Some(secret)) if secret.deleted_at.is_none() => Found::Usable,
-        Ok(_) => Found::Gone {
-            why: "there is no such secret".to_owned(),
-        },
-        Err(unseen) => Found::Unknown {
-            why: unseen.to_string(),
-        },
-    };
 }
 
 /// What runs at a restore point, by container.

@@ -208,10 +208,10 @@ impl Asking<'_> {
         } else {
             "ssm:DescribeParameters"
         };
-        let world = self.world;
+        let (world, here) = (self.world, self.env.home());
         let beside = self.beside(from, |around| &around.secrets);
         let secret = self.told(call, from, || {
-            facts::secret(world, from).map_or(beside, Known::Seen)
+            facts::secret(world, here, from).map_or(beside, Known::Seen)
         });
         self.facts.secrets.put(from, secret);
     }

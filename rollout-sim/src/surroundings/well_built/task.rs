@@ -153,7 +153,7 @@ impl Site<'_> {
             let asks: BTreeSet<Ask> = references
                 .filter_map(|reference| {
                     let from = reference.from.as_str();
-                    let own = facts::secret(self.world, from);
+                    let own = facts::secret(self.world, self.env.home(), from);
                     let secret = own.or_else(|| facts::beside(&self.facts.secrets, from).cloned())?;
                     Some(Ask::to_read(role, &secret))
                 })
@@ -228,7 +228,7 @@ impl Site<'_> {
 
     /// A secret that the world does not have.
     fn secret(&mut self, from: &str) {
-        if facts::secret(self.world, from).is_some() {
+        if facts::secret(self.world, self.env.home(), from).is_some() {
             return;
         }
         let manager = from.starts_with("arn:") && from.split(':').nth(2) == Some("secretsmanager");

@@ -53,6 +53,10 @@ name = "by-hand"
 name = "shop/db"
 value = "hunter2-canary"
 
+[[environments.parameters]]
+name = "/shop/key"
+value = "hunter2-canary"
+
 [[environments.web_acls]]
 name = "shut"
 blocks = true

@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use rollout_core::dns::{Record, RecordData, RecordKey, RecordType};
 use rollout_core::readiness::intent::{HostIntent, Intent};
-use rollout_core::readiness::known::Known;
 use serde_json::{Value, json};
 
 use super::live::{Fault, env};
@@ -224,8 +223,8 @@ fn tasks() -> Vec<Fault> {
             &["secretsmanager_secret_missing", "rollback_secret_missing"],
             "a deleted parameter",
             |world| {
-                let facts = world.surroundings_mut("production").expect("it is there");
-                facts.secrets.put(PARAMETER, Known::Missing);
+                let name = "/production/api-key";
+                world.delete_parameter("production", name).expect("it is there");
             },
         ),
         (
