@@ -7,6 +7,7 @@
 //! | `ecs` (brings `sts`) | ECS | `ecs::EcsEnvironment`, `ecs::EcsRollback` | `Environment`, `Rollback` | `ecs::ACTIONS` |
 //! | `logs` | CloudWatch Logs | log tail of failed and one-off tasks | part of `Environment` | `logs::ACTIONS` |
 //! | `secretsmanager` | Secrets Manager | whether a secret is there | part of `Rollback` | `secretsmanager::ACTIONS` |
+//! | `ssm` | Systems Manager's Parameter Store | whether a parameter is there | part of `Rollback` | `ssm::ACTIONS` |
 //! | `sqs` | SQS | `sqs::EventQueue`: hints from the events of ECS | none: signals of a drive | `sqs::ACTIONS` |
 //! | `elbv2` | ELBv2 | target health | `HealthGate` | see its module |
 //! | `cloudwatch` | CloudWatch | alarms | `HealthGate` | see its module |
@@ -35,6 +36,7 @@
     feature = "route53",
     feature = "secretsmanager",
     feature = "sqs",
+    feature = "ssm",
     feature = "sts"
 ))]
 pub(crate) mod config;
@@ -47,6 +49,7 @@ pub(crate) mod config;
     feature = "route53",
     feature = "secretsmanager",
     feature = "sqs",
+    feature = "ssm",
     feature = "sts"
 ))]
 pub(crate) mod error;
@@ -73,6 +76,8 @@ pub mod edge;
 pub mod elbv2;
 #[cfg(all(test, any(feature = "elbv2", feature = "route53")))]
 mod fake;
+#[cfg(any(feature = "ecs", feature = "secretsmanager", feature = "ssm"))]
+pub(crate) mod found;
 pub mod gates;
 pub mod guard;
 #[cfg(feature = "logs")]
@@ -87,10 +92,11 @@ pub mod objects;
     feature = "logs",
     feature = "route53",
     feature = "secretsmanager",
+    feature = "ssm",
     feature = "sts"
 ))]
 pub mod observer;
-#[cfg(any(feature = "cloudwatch", feature = "ecs", feature = "elbv2"))]
+#[cfg(any(feature = "cloudwatch", feature = "ecs", feature = "elbv2", feature = "ssm"))]
 pub(crate) mod page;
 #[cfg(feature = "probe")]
 pub mod probe;
@@ -104,6 +110,8 @@ pub mod route53;
 pub mod secretsmanager;
 #[cfg(feature = "sqs")]
 pub mod sqs;
+#[cfg(feature = "ssm")]
+pub mod ssm;
 #[cfg(feature = "sts")]
 pub mod sts;
 #[cfg(all(
@@ -112,6 +120,7 @@ pub mod sts;
         feature = "ecr",
         feature = "ecs",
         feature = "secretsmanager",
+        feature = "ssm",
         all(feature = "sqs", feature = "sts")
     )
 ))]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use aws_sdk_secretsmanager::Client;
 use aws_types::SdkConfig;
 use rollout_core::context::OpContext;
-use rollout_core::error::{Error, ErrorKind};
+use rollout_core::error::Error;
 use rollout_core::service::Found;
 
 use crate::config;
 use crate::error::from_sdk;
+use crate::found::{gone, unknown, unseen};
 use crate::observer::{Meter, SharedObserver, Toll};
 
 const DESCRIBE: &str = "secretsmanager:DescribeSecret";
@@ -67,16 +68,13 @@ impl Secrets {
         self
     }
 
-    /// Looks for what `valueFrom` of a container's secret names. Parameters of Systems Manager and secrets of another region are
-    /// not asked for, and unknown.
+    /// Looks for what `valueFrom` of a container's secret names. Secrets of another region are not asked for, and unknown.
     ///
     /// # Errors
     /// What Secrets Manager says of the call itself, such as that it is throttled; a denied call is [`Found::Unknown`].
     pub async fn look(&self, ctx: &OpContext, value_from: &str) -> Result<Found, Error> {
         let Some(reference) = Reference::read(value_from) else {
-            return Ok(unknown(
-                "it is no secret of Secrets Manager, and nothing else is asked",
-            ));
+            return Ok(unknown("it is no secret of Secrets Manager"));
         };
         if self
             .region
@@ -114,7 +112,7 @@ impl Secrets {
         Ok(if there {
             Found::Usable
         } else {
-            gone("it has no such version".to_owned())
+            gone("it has no such version")
         })
     }
 }
@@ -124,28 +122,6 @@ impl fmt::Debug for Secrets {
         f.debug_struct("Secrets")
             .field("region", &self.region)
             .finish_non_exhaustive()
-    }
-}
-
-fn gone(why: String) -> Found {
-    Found::Gone { why }
-}
-
-fn unknown(why: &str) -> Found {
-    Found::Unknown { why: why.to_owned() }
-}
-
-/// What a refused look says: that it is not there, that nobody may know, or nothing at all.
-pub(crate) fn unseen(error: Error) -> Result<Found, Error> {
-    match error.kind {
-        ErrorKind::NotFound => Ok(gone("it does not exist".to_owned())),
-        ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::InvalidRequest => {
-            Ok(Found::Unknown {
-                why: error.to_string(),
-            })
-        }
-        // It may be found out later.
-        _ => Err(error),
     }
 }
 
@@ -195,6 +171,8 @@ impl Reference {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+
+    use rollout_core::error::ErrorKind;
 
     use super::*;
     use crate::testing::{Answer, Aws, REGION, error, ok};

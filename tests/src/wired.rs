@@ -16,6 +16,7 @@ use rollout_aws::probe::{AddressPolicy, HttpGate};
 use rollout_aws::resolve::FixedResolver;
 use rollout_aws::route53::{Authority, Route53Cutover};
 use rollout_aws::secretsmanager::Secrets;
+use rollout_aws::ssm::Parameters;
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_aws::time::Now;
 use rollout_core::driver::DriveError;
@@ -124,7 +125,8 @@ pub fn ports_by(wire: &InProcess, clock: Arc<dyn Clock>) -> Ports {
         rollback: Arc::new(
             EcsRollback::new(Arc::clone(&target))
                 .images(registry(&production, &theirs))
-                .secrets(Secrets::from_config(&production).shared(&theirs)),
+                .secrets(Secrets::from_config(&production).shared(&theirs))
+                .parameters(Parameters::from_config(&production, "222222222222").shared(&theirs)),
         ),
         target,
     }

@@ -6,6 +6,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use rollout_aws::ecs::{EcsEnvironment, EcsRollback};
+use rollout_aws::secretsmanager::Secrets;
+use rollout_aws::ssm::Parameters;
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_core::context::OpContext;
 use rollout_core::error::{Applied, Error, ErrorKind};
@@ -15,8 +17,8 @@ use rollout_core::image::{Ensured, ImageRef};
 use rollout_core::pace::Priority;
 use rollout_core::port::{Clock, Environment, Rollback};
 use rollout_core::service::{
-    Captured, DeploymentRole, DeploymentStarted, RecordStatus, RevisionSpec, RolloutState, ServiceChange,
-    ServiceObservation, TaskObservation, TaskSpec,
+    Captured, DeploymentRole, DeploymentStarted, Found, PartKind, RecordStatus, RevisionSpec, RolloutState,
+    ServiceChange, ServiceObservation, TaskObservation, TaskSpec,
 };
 use rollout_sim::endpoint::{Damage, Endpoint, InProcess, Upset, WireFault};
 use rollout_sim::{Behaviour, SimCloud, Start, World};
@@ -24,6 +26,8 @@ use serde_json::json;
 
 const ACCOUNT: &str = "444455556666";
 const REGION: &str = "eu-central-1";
+const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:444455556666:secret:shop/db-AbCdEf";
+const KEY: &str = "/shop/key";
 
 /// Production with a service of three tasks and an image for each thing that can happen to it.
 struct Site {
@@ -43,6 +47,8 @@ impl Site {
             .environment("production", |e| {
                 e.account(ACCOUNT)
                     .region(REGION)
+                    .secret(SECRET, "x")
+                    .parameter(KEY, "x")
                     .image("shop/api", "1.0.0")
                     .image("shop/api", "1.1.0")
                     .image_that("shop/api", "crashes", crash.logging(["no database"]))
@@ -66,7 +72,9 @@ impl Site {
         let environment = EcsEnvironment::from_config(&config, "production", guard);
         let environment = Arc::new(environment.clock(Arc::new(move || now.now())));
         Self {
-            rollback: EcsRollback::new(Arc::clone(&environment)),
+            rollback: EcsRollback::new(Arc::clone(&environment))
+                .secrets(Secrets::from_config(&config))
+                .parameters(Parameters::from_config(&config, ACCOUNT)),
             clock: wire.clock(),
             environment,
             wire,
@@ -429,5 +437,61 @@ async fn a_stale_read_after_the_write_is_no_conflict() {
             .await
             .primary()
             .is_some_and(|d| d.id == ours.deployment)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_way_back_is_known_to_lack_its_secret_or_parameter_before_it_is_gone() {
+    let site = Site::new();
+    let cloud = site.wire.endpoint().cloud().clone();
+    let mut spec = site.spec("1.1.0");
+    let named = [SECRET, KEY, "arn:aws:ssm:us-east-1:444455556666:parameter/x"];
+    let named = named.map(|from| json!({ "name": "A", "valueFrom": from }));
+    spec.template["containerDefinitions"][0]["secrets"] = json!(named);
+    let registered = site
+        .environment
+        .ensure_revision(&site.context("revision"), &spec)
+        .await;
+    let (arn, _) = registered.expect("it is registered");
+    let ours = site.update(arn).await.expect("it is begun");
+    site.until(|seen| is_done(seen, &ours)).await;
+    let captured = site.rollback.capture(&site.context("capture"), &api()).await;
+    let Ok(Captured::Point(point)) = captured else {
+        panic!("{captured:#?}")
+    };
+    let look = async |step: &str| {
+        let seen = site
+            .rollback
+            .usable(&site.context(step), &point)
+            .await
+            .expect("an answer");
+        let parts = seen
+            .parts
+            .into_iter()
+            .filter(|part| part.kind == PartKind::Secret);
+        parts.map(|part| part.found).collect::<Vec<_>>()
+    };
+    let found = look("usable").await;
+    assert!(
+        matches!(found[..], [Found::Usable, Found::Usable, Found::Unknown { .. }]),
+        "{found:#?}"
+    );
+    cloud.with(|world| world.delete_parameter("production", KEY).expect("it is there"));
+    let found = look("parameter").await;
+    assert!(
+        matches!(
+            found[..],
+            [Found::Gone { .. }, Found::Usable, Found::Unknown { .. }]
+        ),
+        "{found:#?}"
+    );
+    cloud.with(|world| world.delete_secret("production", SECRET).expect("it is there"));
+    let found = look("secret").await;
+    assert!(
+        matches!(
+            found[..],
+            [Found::Gone { .. }, Found::Gone { .. }, Found::Unknown { .. }]
+        ),
+        "{found:#?}"
     );
 }

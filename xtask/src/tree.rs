@@ -25,7 +25,7 @@ const IMPURE: [&str; 8] = [
 const SEEDED: [&str; 3] = ["rand", "rand_chacha", "rand_core"];
 
 /// The AWS services that each feature of `rollout-aws` brings. Both adapters of ECR and ECS ask STS who is calling.
-const SERVICES: [(&str, &[&str]); 13] = [
+const SERVICES: [(&str, &[&str]); 14] = [
     ("clock", &[]),
     ("cloudwatch", &["cloudwatch"]),
     ("ecr", &["ecr", "sts"]),
@@ -61,6 +61,7 @@ const SERVICES: [(&str, &[&str]); 13] = [
     ("route53", &["route53"]),
     ("secretsmanager", &["secretsmanager"]),
     ("sqs", &["sqs"]),
+    ("ssm", &["ssm"]),
     ("sts", &["sts"]),
 ];
 /// Features that are sets of the others.

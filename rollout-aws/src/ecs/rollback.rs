@@ -1,6 +1,7 @@
 //! The way back: what a service ran when it was good, and going there again.
 
 use core::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,21 +18,27 @@ use super::EcsEnvironment;
 use super::revision::Revision;
 #[cfg(feature = "ecr")]
 use crate::ecr::Registry;
+use crate::found::{gone, unknown};
 #[cfg(feature = "secretsmanager")]
 use crate::secretsmanager::Secrets;
+#[cfg(feature = "ssm")]
+use crate::ssm::Parameters;
 
 /// Restore points of the services of one [`EcsEnvironment`].
 ///
 /// Whether the images of a restore point are still there, a registry must tell (feature `ecr`), and whether its secrets are,
-/// Secrets Manager (feature `secretsmanager`). What nobody is asked about is unknown.
+/// Secrets Manager (feature `secretsmanager`) and Systems Manager's Parameter Store (feature `ssm`). What nobody is asked about is
+/// unknown.
 ///
 /// # IAM actions
 /// Those of [`EcsEnvironment`] for observing and deploying; with a registry also `ecr:BatchGetImage`, with secrets
-/// `secretsmanager:DescribeSecret`.
+/// `secretsmanager:DescribeSecret`, and with parameters `ssm:DescribeParameters`.
 pub struct EcsRollback {
     environment: Arc<EcsEnvironment>,
     #[cfg(feature = "secretsmanager")]
     secrets: Option<Secrets>,
+    #[cfg(feature = "ssm")]
+    parameters: Option<Parameters>,
     #[cfg(feature = "ecr")]
     images: Option<Registry>,
 }
@@ -44,6 +51,8 @@ impl EcsRollback {
             environment,
             #[cfg(feature = "secretsmanager")]
             secrets: None,
+            #[cfg(feature = "ssm")]
+            parameters: None,
             #[cfg(feature = "ecr")]
             images: None,
         }
@@ -65,6 +74,14 @@ impl EcsRollback {
         self
     }
 
+    /// Looks whether the parameters of a restore point are still there.
+    #[cfg(feature = "ssm")]
+    #[must_use]
+    pub fn parameters(mut self, parameters: Parameters) -> Self {
+        self.parameters = Some(parameters);
+        self
+    }
+
     /// Whether the registry holds an image. Images of other registries are not asked for.
     #[cfg(feature = "ecr")]
     async fn look_for_image(
@@ -76,21 +93,21 @@ impl EcsRollback {
         use rollout_core::error::ErrorKind;
         use rollout_core::id::RepositoryName;
         let Some(registry) = &self.images else {
-            return Ok(unasked("the registry is not asked"));
+            return Ok(unknown("the registry is not asked"));
         };
         let repository = image
             .strip_prefix(&format!("{}/", self.environment.registry))
             .and_then(|rest| rest.split(['@', ':']).next())
             .and_then(|repository| RepositoryName::new(repository).ok());
         let Some(repository) = repository else {
-            return Ok(unasked("it is in a registry that is not asked"));
+            return Ok(unknown("it is in a registry that is not asked"));
         };
         match registry.has(ctx, &repository, digest).await {
             Ok(true) => Ok(Found::Usable),
-            Ok(false) => Ok(gone("it is gone from the registry".to_owned())),
+            Ok(false) => Ok(gone("it is gone from the registry")),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(gone(error.to_string())),
             Err(error) if matches!(error.kind, ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
-                Ok(unasked(&error.to_string()))
+                Ok(unknown(error.to_string()))
             }
             Err(error) => Err(error),
         }
@@ -104,14 +121,31 @@ impl EcsRollback {
         _image: &str,
         _digest: &ImageDigest,
     ) -> Result<Found, Error> {
-        Ok(unasked("the registry is not asked"))
+        Ok(unknown("the registry is not asked"))
+    }
+
+    /// What `valueFrom` of containers' secrets leads to: ARNs of Secrets Manager, and parameters by ARN or name.
+    async fn look_for_secrets<'a>(
+        &self,
+        ctx: &OpContext,
+        named: &'a BTreeSet<String>,
+    ) -> Result<BTreeMap<&'a str, Found>, Error> {
+        let (managed, parameters): (Vec<&str>, Vec<&str>) = named
+            .iter()
+            .map(String::as_str)
+            .partition(|from| from.split(':').nth(2) == Some("secretsmanager"));
+        let mut found = self.look_for_parameters(ctx, parameters).await?;
+        for from in managed {
+            found.insert(from, self.look_for_secret(ctx, from).await?);
+        }
+        Ok(found)
     }
 
     #[cfg(feature = "secretsmanager")]
     async fn look_for_secret(&self, ctx: &OpContext, value_from: &str) -> Result<Found, Error> {
         match &self.secrets {
             Some(secrets) => secrets.look(ctx, value_from).await,
-            None => Ok(unasked("Secrets Manager is not asked")),
+            None => Ok(unknown("Secrets Manager is not asked")),
         }
     }
 
@@ -121,7 +155,27 @@ impl EcsRollback {
         reason = "the same shape as with the feature `secretsmanager`"
     )]
     async fn look_for_secret(&self, _ctx: &OpContext, _value_from: &str) -> Result<Found, Error> {
-        Ok(unasked("Secrets Manager is not asked"))
+        Ok(unknown("Secrets Manager is not asked"))
+    }
+
+    #[cfg_attr(
+        not(feature = "ssm"),
+        expect(clippy::unused_async, reason = "the same shape as with the feature `ssm`")
+    )]
+    async fn look_for_parameters<'a>(
+        &self,
+        #[cfg_attr(not(feature = "ssm"), expect(unused_variables, reason = "nobody is asked"))]
+        ctx: &OpContext,
+        named: Vec<&'a str>,
+    ) -> Result<BTreeMap<&'a str, Found>, Error> {
+        #[cfg(feature = "ssm")]
+        if let Some(parameters) = &self.parameters {
+            return parameters.look(ctx, named).await;
+        }
+        let unasked = named
+            .into_iter()
+            .map(|from| (from, unknown("Systems Manager is not asked")));
+        Ok(unasked.collect())
     }
 
     /// The images and secrets of a revision.
@@ -136,7 +190,7 @@ impl EcsRollback {
             let image = revision.container(container).map(|known| known.image.as_str());
             let found = match image {
                 Some(image) => self.look_for_image(ctx, image, digest).await?,
-                None => unasked("the revision has no such container"),
+                None => unknown("the revision has no such container"),
             };
             let place = image
                 .and_then(|image| image.split(['@', ':']).next())
@@ -149,23 +203,14 @@ impl EcsRollback {
                 found,
             });
         }
-        for value_from in &revision.secrets {
-            parts.push(Part {
-                kind: PartKind::Secret,
-                name: format!("secret {value_from}"),
-                found: self.look_for_secret(ctx, value_from).await?,
-            });
-        }
+        let secrets = self.look_for_secrets(ctx, &revision.secrets).await?;
+        parts.extend(secrets.into_iter().map(|(value_from, found)| Part {
+            kind: PartKind::Secret,
+            name: format!("secret {value_from}"),
+            found,
+        }));
         Ok(parts)
     }
-}
-
-fn gone(why: String) -> Found {
-    Found::Gone { why }
-}
-
-fn unasked(why: &str) -> Found {
-    Found::Unknown { why: why.to_owned() }
 }
 
 impl fmt::Debug for EcsRollback {
@@ -217,8 +262,8 @@ impl Rollback for EcsRollback {
         let revision = self.environment.read_revision(ctx, name).await?;
         let found = match &revision {
             Some(revision) if revision.active => Found::Usable,
-            Some(_) => gone("it is not ACTIVE".to_owned()),
-            None => gone("it does not exist any more".to_owned()),
+            Some(_) => gone("it is not ACTIVE"),
+            None => gone("it does not exist any more"),
         };
         let mut parts = vec![Part {
             kind: PartKind::Revision,

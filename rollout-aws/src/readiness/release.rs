@@ -20,6 +20,7 @@ use super::{AwsFacts, Source, task};
 use crate::ecr::Registry;
 use crate::ecs::{EcsEnvironment, EcsRollback};
 use crate::secretsmanager::Secrets;
+use crate::ssm::Parameters;
 use crate::sts::{Expected, IdentityGuard};
 
 /// What each service would go back to, as a rollback finds it out.
@@ -64,18 +65,28 @@ fn rollback(facts: &AwsFacts, round: &Round<'_>, intent: &Intent) -> EcsRollback
         .build();
     let secrets = aws.secrets.config().to_builder();
     let secrets = secrets.interceptor(round.calls.of("secretsmanager")).build();
+    let ssm = aws
+        .ssm
+        .config()
+        .to_builder()
+        .interceptor(round.calls.of("ssm"))
+        .build();
     let mut environment =
         EcsEnvironment::with_client(ecs, &intent.cluster, guard).clock(Arc::clone(&facts.now));
     let mut registry = Registry::with_client(aws_sdk_ecr::Client::from_conf(ecr));
     let mut secrets = Secrets::with_client(aws_sdk_secretsmanager::Client::from_conf(secrets));
+    let mut parameters =
+        Parameters::with_client(aws_sdk_ssm::Client::from_conf(ssm), &intent.expects.account);
     if let Some(observer) = &facts.observer {
         environment = environment.shared(observer);
+        parameters = parameters.shared(observer);
         registry = registry.shared(observer);
         secrets = secrets.shared(observer);
     }
     EcsRollback::new(Arc::new(environment))
         .images(registry)
         .secrets(secrets)
+        .parameters(parameters)
 }
 
 async fn way_back(

@@ -10,9 +10,7 @@ use super::call::Call;
 use super::map::{arn, text, time};
 use super::round::{Asked, Refused, Round, batched, pages, table};
 use crate::secretsmanager::Reference;
-
-/// Parameters of one call. A filter takes 50 values (AWS Systems Manager API, "ParameterStringFilter").
-const PARAMETERS: usize = 50;
+use crate::ssm;
 
 /// Secrets by what task definitions name them by.
 pub(super) async fn secrets(round: &Round<'_>, region: &str, from: BTreeSet<String>) -> Table<Secret> {
@@ -53,17 +51,8 @@ async fn managed_secret(round: &Round<'_>, from: &str) -> Asked<Secret> {
     })
 }
 
-/// The name of a parameter by its name or ARN: in the ARN, the slash before a path is the one behind `parameter`.
-fn parameter(from: &str) -> String {
-    match arn(from).and_then(|(_, _, _, resource)| resource.strip_prefix("parameter")) {
-        Some(path) if path.matches('/').count() > 1 => path.to_owned(),
-        Some(path) => path.trim_start_matches('/').to_owned(),
-        None => from.to_owned(),
-    }
-}
-
 async fn stored(round: &Round<'_>, region: &str, from: BTreeSet<String>) -> Table<Secret> {
-    batched(from, PARAMETERS, |from| async move {
+    batched(from, ssm::TOGETHER, |from| async move {
         let elsewhere = |from: &&String| arn(from).is_some_and(|(_, of, ..)| of != region);
         if let Some(other) = from.iter().find(elsewhere) {
             return Err(Refused::unclear(
@@ -71,7 +60,12 @@ async fn stored(round: &Round<'_>, region: &str, from: BTreeSet<String>) -> Tabl
                 "a parameter among them is in a region that is not asked",
             ));
         }
-        let by_name: BTreeMap<String, &String> = from.iter().map(|from| (parameter(from), from)).collect();
+        // Several may name versions of one.
+        let mut by_name: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+        for from in &from {
+            let named = ssm::Reference::read(from).map_or_else(|| from.clone(), |reference| reference.name);
+            by_name.entry(named).or_default().push(from);
+        }
         let subject = from.join(", ");
         let names: Vec<String> = by_name.keys().cloned().collect();
         let filter = ParameterStringFilter::builder()
@@ -92,9 +86,11 @@ async fn stored(round: &Round<'_>, region: &str, from: BTreeSet<String>) -> Tabl
             }
         })
         .await?;
-        let found = found
-            .iter()
-            .filter_map(|one| Some(((*by_name.get(one.name()?)?).clone(), stored_secret(one))));
+        let found = found.iter().flat_map(|one| {
+            let named = one.name().and_then(|name| by_name.get(name));
+            let named = named.into_iter().flatten();
+            named.map(|from| ((*from).clone(), stored_secret(one)))
+        });
         Ok(found.collect())
     })
     .await
@@ -108,25 +104,5 @@ fn stored_secret(parameter: &ParameterMetadata) -> Secret {
         changed_at: parameter.last_modified_date().map(time),
         deleted_at: None,
         encrypted: parameter.r#type() == Some(&ParameterType::SecureString),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parameter_is_found_by_its_arn_too() {
-        for (from, name) in [
-            (
-                "arn:aws:ssm:eu-central-1:111122223333:parameter/shop/url",
-                "/shop/url",
-            ),
-            ("arn:aws:ssm:eu-central-1:111122223333:parameter/url", "url"),
-            ("/shop/url", "/shop/url"),
-            ("url", "url"),
-        ] {
-            assert_eq!(parameter(from), name, "{from}");
-        }
     }
 }

@@ -16,6 +16,7 @@ use rollout_aws::readiness::AwsFacts;
 use rollout_aws::resolve::{Resolve, SystemResolver};
 use rollout_aws::route53::{Authority, ParentServers, Route53Cutover};
 use rollout_aws::secretsmanager::Secrets;
+use rollout_aws::ssm::Parameters;
 use rollout_aws::sts::{Expected, IdentityGuard};
 use rollout_aws::time::Now;
 use rollout_core::id::EnvironmentName;
@@ -220,7 +221,8 @@ pub(super) fn ports(
     let environment = Arc::new(ecs(&target, &guard, outside));
     let rollback = EcsRollback::new(Arc::clone(&environment))
         .images(registry(&target))
-        .secrets(Secrets::from_config(target.sdk).shared(&target.shared));
+        .secrets(Secrets::from_config(target.sdk).shared(&target.shared))
+        .parameters(Parameters::from_config(target.sdk, &target.environment.account).shared(&target.shared));
     let source_guard = Arc::new(self::guard(&source));
     let ports = Ports {
         source: Arc::new(ecs(&source, &source_guard, outside)),

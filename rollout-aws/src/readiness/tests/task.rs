@@ -327,7 +327,7 @@ async fn parameters_are_asked_for_together() {
         "DescribeTaskDefinition",
         json!({"taskDefinition": {"containerDefinitions": [{"name": "backend", "secrets": [
         {"name": "A", "valueFrom": "arn:aws:ssm:eu-central-1:222222222222:parameter/shop/url"},
-        {"name": "B", "valueFrom": "flag"}, {"name": "C", "valueFrom": "/shop/gone"}]}]}}),
+        {"name": "B", "valueFrom": "flag"}, {"name": "C", "valueFrom": "/shop/gone"}, {"name": "D", "valueFrom": "flag:2"}]}]}}),
     );
     let facts = gathered(&fake, &super::shop()).await;
     let by_arn = facts
@@ -338,7 +338,9 @@ async fn parameters_are_asked_for_together() {
         (by_arn.name.as_str(), by_arn.store, by_arn.encrypted),
         ("/shop/url", Store::ParameterStore, true)
     );
-    assert!(!facts.secrets.get("flag").expect("seen").encrypted);
+    for named in ["flag", "flag:2"] {
+        assert!(!facts.secrets.get(named).expect("seen").encrypted, "{named}");
+    }
     assert_eq!(facts.secrets.find("/shop/gone"), Ok(None));
     assert_eq!(facts.calls.get("ssm:DescribeParameters"), Some(&1));
 }
