@@ -26,6 +26,7 @@ use crate::view::live::Size;
 use crate::view::paint::Paint;
 use crate::{draft, intent, ready};
 
+mod declared;
 mod kept;
 
 use kept::Kept;
@@ -56,14 +57,15 @@ pub(crate) async fn execute(global: &Global, args: &Check) -> anyhow::Result<Exi
         intent: &judge.intent,
     };
     let exit = exit(&report);
-    show(
-        global,
-        args,
-        &report,
-        earlier.as_ref(),
-        &Estimates::of(&scene),
+    let shown = Shown {
+        report: &report,
+        earlier: earlier.as_ref(),
+        estimate: Some(&Estimates::of(&scene)),
+        declared: declared::of(&config, &report.environment),
         exit,
-    )?;
+        columns: columns(),
+    };
+    show(global, args, &shown)?;
     Ok(exit)
 }
 
@@ -147,15 +149,7 @@ fn context(clock: &dyn Clock) -> anyhow::Result<OpContext> {
     })
 }
 
-fn show(
-    global: &Global,
-    args: &Check,
-    report: &Report,
-    earlier: Option<&Report>,
-    estimate: &Estimates,
-    exit: Exit,
-) -> anyhow::Result<()> {
-    let columns = columns();
+fn show(global: &Global, args: &Check, shown: &Shown<'_>) -> anyhow::Result<()> {
     let form = match args.format {
         Some(form) => form,
         None if global.json => Form::Json,
@@ -166,18 +160,12 @@ fn show(
     } else {
         Paint::for_stdout(global.no_color)
     };
-    let text = match args.explain.as_deref().and_then(|id| report.about(id)) {
-        Some(about) if form == Form::Text => check::explain::explain(about, Some(report), columns, paint),
-        Some(_) | None => {
-            let shown = Shown {
-                report,
-                earlier,
-                estimate: Some(estimate),
-                exit,
-                columns,
-            };
-            check::render(form, &shown, paint)
+    let explained = args.explain.as_deref().and_then(|id| shown.report.about(id));
+    let text = match explained {
+        Some(about) if form == Form::Text => {
+            check::explain::explain(about, Some(shown.report), shown.columns, paint)
         }
+        Some(_) | None => check::render(form, shown, paint),
     };
     match &args.output {
         Some(file) => {

@@ -1,5 +1,7 @@
 //! `[environments.NAME]`.
 
+use std::path::PathBuf;
+
 use ipnet::IpNet;
 use rollout_core::id::EnvironmentName;
 
@@ -16,6 +18,8 @@ use super::reader::{Reader, Value};
 )]
 pub(crate) struct Environment {
     pub(crate) name: EnvironmentName,
+    /// The file and the line, counted from 1, in which it is declared.
+    pub(crate) declared: (PathBuf, usize),
     /// The account that a call must reach; twelve digits.
     pub(crate) account: String,
     pub(crate) region: String,
@@ -62,7 +66,9 @@ pub(super) fn read(reader: &Reader<'_>, name: EnvironmentName) -> Option<Environ
     let events = reader.value("events").and_then(|v| queue(&v));
     reader.finish();
     let (account, region) = (account?, region?);
+    let (file, place) = reader.sink.place(reader.span.start);
     Some(Environment {
+        declared: (file.to_path_buf(), place.line),
         registry: registry.unwrap_or_else(|| format!("{account}.dkr.ecr.{region}.amazonaws.com")),
         name,
         account,

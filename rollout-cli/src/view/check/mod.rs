@@ -46,7 +46,7 @@ pub(crate) enum Form {
 }
 
 /// What is shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shown<'a> {
     /// What all checks say.
     pub(crate) report: &'a Report,
@@ -54,10 +54,21 @@ pub(crate) struct Shown<'a> {
     pub(crate) earlier: Option<&'a Report>,
     /// What the environment costs a month.
     pub(crate) estimate: Option<&'a Estimates>,
+    /// Where the environment is declared.
+    pub(crate) declared: Declared,
     /// How the program ends.
     pub(crate) exit: Exit,
     /// Columns of the terminal; `usize::MAX` where nothing need fit, such as in a log.
     pub(crate) columns: usize,
+}
+
+/// Where an environment is declared, as its repository sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Declared {
+    /// The file, as a relative URI reference.
+    pub(crate) uri: String,
+    /// Counted from 1.
+    pub(crate) line: usize,
 }
 
 /// What an environment costs a month in each shape; what would have to be known to tell.

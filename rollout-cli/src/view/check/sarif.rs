@@ -3,12 +3,14 @@
 //!
 //! Checks are rules. A failure is a result of the level of its rule (`error` for a check that blocks, `warning` for one that
 //! advises), an unknown a `warning`, an accepted failure a `note` that is suppressed with its reason. Passes are not in it. What is
-//! found is in AWS and not in a file: locations are logical ones, with the resource as their name. With a baseline each result says
-//! whether it is new since then.
+//! found is in AWS and not in a file: the logical location names the resource, and the physical one is where the environment is declared,
+//! since what reads SARIF wants a file (GitHub docs, "SARIF support for code scanning": a result without one makes code scanning refuse
+//! them all). With a baseline each result says whether it is new since then.
 
 use rollout_core::readiness::check::About;
 use rollout_core::readiness::report::{Finding, Report, Status};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::flow::one_line;
 use super::model::{self, Kind, Row};
@@ -94,13 +96,18 @@ fn result(row: &Row<'_>, shown: &Shown<'_>, names: &Names<'_>) -> Option<Value> 
         "ruleId": finding.check,
         "level": level,
         "message": { "text": plain(&format!("{}: {said}", row.title())) },
-        "locations": [{ "logicalLocations": [{
-            "name": place,
-            "fullyQualifiedName": finding.resource,
-            "kind": "resource",
-        }]}],
-        // What makes it the same finding in the next run, whatever is wrong there by then.
-        "partialFingerprints": { "checkAndResource/v1": format!("{} {}", finding.check, finding.resource) },
+        "locations": [{
+            "physicalLocation": {
+                "artifactLocation": { "uri": shown.declared.uri },
+                "region": { "startLine": shown.declared.line },
+            },
+            "logicalLocations": [{
+                "name": place,
+                "fullyQualifiedName": finding.resource,
+                "kind": "resource",
+            }],
+        }],
+        "partialFingerprints": fingerprints(finding),
         "properties": { "status": finding.status.word(), "severity": row.severity() },
     });
     let index = report.checks.iter().position(|about| about.id == finding.check);
@@ -118,6 +125,15 @@ fn result(row: &Row<'_>, shown: &Shown<'_>, names: &Names<'_>) -> Option<Value> 
         result["baselineState"] = since(finding, earlier).into();
     }
     Some(result)
+}
+
+/// What makes it the same finding in the next run, whatever is wrong there by then. The second is the one that GitHub knows findings
+/// by; it would else be made from the line, which all findings share.
+fn fingerprints(finding: &Finding) -> Value {
+    let identity = format!("{} {}", finding.check, finding.resource);
+    let hash = Sha256::digest(&identity);
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    json!({ "checkAndResource/v1": identity, "primaryLocationLineHash": format!("{hash}:1") })
 }
 
 /// What has become of a result since the baseline.

@@ -117,6 +117,10 @@ fn shown<'a>(report: &'a Report, columns: usize) -> Shown<'a> {
         report,
         earlier: None,
         estimate: None,
+        declared: Declared {
+            uri: "deploy/rollout.toml".to_owned(),
+            line: 12,
+        },
         exit: Exit::Refused,
         columns,
     }

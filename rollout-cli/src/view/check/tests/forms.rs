@@ -99,6 +99,10 @@ fn sarif_has_what_its_schema_requires() {
             place["name"].is_string() && place["fullyQualifiedName"].is_string(),
             "{result}"
         );
+        // Code scanning takes no result without a file.
+        let file = &result["locations"][0]["physicalLocation"];
+        assert_eq!(file["artifactLocation"]["uri"], "deploy/rollout.toml");
+        assert_eq!(file["region"]["startLine"], 12);
     }
     assert_eq!(run["invocations"][0]["executionSuccessful"], true);
     assert_eq!(run["invocations"][0]["exitCode"], Exit::Refused.number());
@@ -131,6 +135,13 @@ fn sarif_tells_failures_unknowns_and_accepted_ones_apart() {
     );
     let print = |index: usize| results[index]["partialFingerprints"]["checkAndResource/v1"].as_str();
     assert_eq!(print(3), Some("procedure_owner_missing database"));
+    // All are at one line, and none is another one.
+    let hashes = results
+        .iter()
+        .filter_map(|result| result["partialFingerprints"]["primaryLocationLineHash"].as_str());
+    let hashes: BTreeSet<&str> = hashes.collect();
+    assert_eq!(hashes.len(), results.len());
+    assert!(hashes.contains("2076d6e0ed0f371a:1"), "{hashes:?}");
     assert_eq!(
         results[0]["locations"][0]["logicalLocations"][0]["name"],
         "storefront"
