@@ -7,7 +7,8 @@
 //!
 //! # One queue for each environment and release group
 //! A message of SQS goes to one reader. Runners that read one queue take each other's messages; as only one runner at a time may
-//! change an environment and release group, a queue for each of them has one reader. Where several share a queue all the same, what
+//! change an environment and release group, a queue for each of them has one reader. The rollouts of one process share a reader:
+//! [`EventQueue::serve`] hands each message to all [`Subscribers`] that wait for it. Where several readers share a queue all the same, what
 //! a reader does not wait for it leaves: it comes back for the others after [`VISIBILITY`], and is deleted by whoever sees it
 //! when it is older than [`WORTHLESS`]. No hint is lost by that, but it may be late.
 //!
@@ -40,8 +41,10 @@ use crate::error::from_sdk;
 #[cfg(test)]
 mod corpus;
 pub mod event;
+mod subscribers;
 
 use self::event::{About, Malformed};
+pub use self::subscribers::{Subscribers, Subscription};
 
 const RECEIVE: &str = "sqs:ReceiveMessage";
 const DELETE: &str = "sqs:DeleteMessage";
@@ -59,7 +62,8 @@ pub const WORTHLESS: Duration = Duration::from_secs(120);
 const WAIT: i32 = 10;
 /// The most messages of one call.
 const BATCH: i32 = 10;
-/// Between two calls when messages came: a storm of them is taken in ten at a time, at this rate.
+const FULL: usize = 10;
+/// Between two calls when messages came, but fewer than fit into one: what comes close together is taken together.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Between two calls when one has failed: doubled up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -137,15 +141,6 @@ impl fmt::Debug for EventQueue {
     }
 }
 
-/// What one call came to.
-struct Taken {
-    /// Receipts of what is to be deleted.
-    done: Vec<String>,
-    /// Nobody takes hints any more.
-    left: bool,
-    any: bool,
-}
-
 impl EventQueue {
     /// The queue with this URL, in `config`'s account and region.
     #[must_use]
@@ -162,7 +157,8 @@ impl EventQueue {
         }
     }
 
-    /// Gives hints for as long as somebody takes them, or until the queue is lost for good. Dropping it stops it at any point.
+    /// Gives hints to one rollout for as long as it takes them, or until the queue is lost for good. Dropping it stops it at any
+    /// point.
     ///
     /// `told` hears of [`Trouble`]; none of it is a reason to stop a release.
     pub async fn listen(
@@ -172,18 +168,43 @@ impl EventQueue {
         hints: &HintSender,
         told: &mut (dyn FnMut(&Trouble<'_>) + Send),
     ) {
-        let begun = clock.now();
+        let subscribers = Subscribers::default();
+        let _it = subscribers.subscribe(interest.clone(), clock.now(), hints.clone());
+        self.read(&subscribers, clock, told, &|| subscribers.is_empty())
+            .await;
+    }
+
+    /// Gives hints to many rollouts, which may come and go meanwhile, until the queue is lost for good. Dropping it stops it at any
+    /// point. It reads on while there are none.
+    ///
+    /// `told` as above.
+    pub async fn serve(
+        &self,
+        subscribers: &Subscribers,
+        clock: &dyn Clock,
+        told: &mut (dyn FnMut(&Trouble<'_>) + Send),
+    ) {
+        self.read(subscribers, clock, told, &|| false).await;
+    }
+
+    async fn read(
+        &self,
+        subscribers: &Subscribers,
+        clock: &dyn Clock,
+        told: &mut (dyn FnMut(&Trouble<'_>) + Send),
+        is_over: &(dyn Fn() -> bool + Sync),
+    ) {
         let mut pause = RETRY.0;
         let mut failing = false;
         loop {
-            match self.take(interest, begun, clock.now(), hints, told).await {
-                Ok(Taken { left: true, .. }) => return,
-                Ok(taken) => {
+            match self.take(subscribers, clock.now(), told).await {
+                Ok(_) if is_over() => return,
+                Ok(came) => {
                     if core::mem::take(&mut failing) {
                         told(&Trouble::Readable);
                     }
                     pause = RETRY.0;
-                    if taken.any {
+                    if (1..FULL).contains(&came) {
                         clock.sleep_until(clock.now().after(PAUSE)).await;
                     }
                 }
@@ -202,48 +223,31 @@ impl EventQueue {
         }
     }
 
-    /// One call: hands over what is waited for, and deletes what is done with.
+    /// One call: hands over what is waited for, and deletes what is done with. How many messages came.
     async fn take(
         &self,
-        interest: &Interest,
-        begun: Timestamp,
+        subscribers: &Subscribers,
         now: Timestamp,
-        hints: &HintSender,
         told: &mut (dyn FnMut(&Trouble<'_>) + Send),
-    ) -> Result<Taken, Error> {
+    ) -> Result<usize, Error> {
         let messages = self.receive().await?;
-        let mut taken = Taken {
-            done: Vec::new(),
-            left: false,
-            any: !messages.is_empty(),
-        };
+        let mut done = Vec::new();
         for message in &messages {
             let sent = sent_at(message);
-            let about = event::read(message.body().unwrap_or_default());
-            let is_done = match &about {
+            let is_done = match event::read(message.body().unwrap_or_default()) {
                 Err(why) => {
                     let message = message.message_id().unwrap_or("without an id");
-                    told(&Trouble::Malformed { message, why });
+                    told(&Trouble::Malformed { message, why: &why });
                     true
                 }
-                Ok(about) if interest.covers(about) => {
-                    let fresh = sent.is_none_or(|sent| sent >= begun);
-                    if let Some(hint) = about.hint().filter(|_| fresh)
-                        && !hints.send(hint)
-                    {
-                        taken.left = true;
-                        break;
-                    }
-                    true
+                Ok(about) => {
+                    subscribers.hand(&about, sent) || sent.is_some_and(|sent| now.since(sent) > WORTHLESS)
                 }
-                Ok(_) => sent.is_some_and(|sent| now.since(sent) > WORTHLESS),
             };
-            taken
-                .done
-                .extend(message.receipt_handle().filter(|_| is_done).map(str::to_owned));
+            done.extend(message.receipt_handle().filter(|_| is_done).map(str::to_owned));
         }
-        self.delete(&taken.done).await?;
-        Ok(taken)
+        self.delete(&done).await?;
+        Ok(messages.len())
     }
 
     async fn receive(&self) -> Result<Vec<Message>, Error> {

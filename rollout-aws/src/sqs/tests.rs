@@ -128,6 +128,15 @@ async fn what_is_waited_for_is_a_hint_and_deleted() {
 }
 
 #[tokio::test]
+async fn where_more_wait_than_one_call_takes_it_goes_on_at_once() {
+    let full: Vec<Value> = (0..10)
+        .map(|n| message(&n.to_string(), 0, &about("shop/api")))
+        .collect();
+    let (_, _, deleted, pauses) = listen(vec![ok(json!({ "Messages": full }))]).await;
+    assert_eq!((deleted.len(), pauses), (10, vec![]));
+}
+
+#[tokio::test]
 async fn what_others_may_wait_for_is_left_until_it_is_worth_nothing() {
     let other =
         json!({ "source": "aws.ecs", "detail-type": "ECS Container Instance State Change" }).to_string();
@@ -205,5 +214,54 @@ async fn it_ends_when_nobody_listens_and_leaves_what_it_has_not_handed_over() {
     assert_eq!(
         (&asked["WaitTimeSeconds"], &asked["MaxNumberOfMessages"]),
         (&json!(10), &json!(10))
+    );
+}
+
+#[tokio::test]
+async fn each_message_is_handed_to_all_that_wait_for_it() {
+    let web = |receipt: &str, age| message(receipt, age, &about("shop/web"));
+    let (aws, queue) = queue(vec![
+        ok(
+            json!({ "Messages": [message("a", 0, &about("shop/api")), web("b", 0), message("c", 0, &about("shop/pay"))] }),
+        ),
+        ok(json!({ "Messages": [web("d", 5), message("e", 0, &about("shop/api"))] })),
+    ]);
+    let clock = Clocked::default();
+    let subscribers = Subscribers::default();
+    let of = |names: &[&str], since| {
+        let (sender, inbox) = hints();
+        let interest = Interest {
+            services: names.iter().map(|name| name.parse().expect("valid")).collect(),
+            ..interest()
+        };
+        (subscribers.subscribe(interest, since, sender), inbox)
+    };
+    let service = |name: &str| Hint::Service(name.parse().expect("valid"));
+    let (_first, one) = of(&["api"], clock.now());
+    let (_second, both) = of(&["api", "web"], clock.now());
+    let (_early, early) = of(&["web"], Timestamp::EPOCH);
+    let (_left, gone) = of(&["pay"], clock.now());
+    drop(gone);
+    let (dropped, quiet) = of(&["api"], clock.now());
+    drop(dropped);
+    queue.serve(&subscribers, &clock, &mut |_| {}).await;
+    assert_eq!(
+        all(one),
+        [service("api")],
+        "what comes before it is taken comes once"
+    );
+    assert_eq!(all(both), [service("api"), service("web")]);
+    assert_eq!(all(early), [service("web")], "also of before");
+    assert_eq!(all(quiet), []);
+    assert_eq!(subscribers.len(), 3, "who takes none any more was let go");
+    let deleted = aws.bodies("DeleteMessageBatch");
+    let deleted = deleted
+        .iter()
+        .flat_map(|body| body["Entries"].as_array().cloned().unwrap_or_default());
+    let deleted: Vec<Value> = deleted.map(|entry| entry["ReceiptHandle"].clone()).collect();
+    assert_eq!(
+        deleted,
+        ["a", "b", "d", "e"],
+        "nobody waits for `c`: it is left for others"
     );
 }

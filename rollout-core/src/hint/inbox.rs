@@ -14,7 +14,11 @@ use super::Hint;
 /// However many hints come before one is taken, each service and task waits once: a storm of messages is one hint for each.
 #[must_use]
 pub fn hints() -> (HintSender, Hints) {
-    let inbox = Arc::new(Mutex::new(Inbox::default()));
+    let inbox = Inbox {
+        senders: 1,
+        ..Inbox::default()
+    };
+    let inbox = Arc::new(Mutex::new(inbox));
     let sender = HintSender {
         inbox: Arc::clone(&inbox),
     };
@@ -26,8 +30,8 @@ struct Inbox {
     /// Each thing once.
     waiting: BTreeSet<Hint>,
     taker: Option<Waker>,
-    /// Nothing more will come.
-    closed: bool,
+    /// Without any, nothing more will come.
+    senders: usize,
     /// Nobody will take anything any more.
     left: bool,
 }
@@ -37,7 +41,7 @@ fn lock(inbox: &Mutex<Inbox>) -> MutexGuard<'_, Inbox> {
     inbox.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts hints in. When it is dropped the stream ends once it is empty.
+/// Puts hints in. When the last one is dropped the stream ends once it is empty.
 #[derive(Debug)]
 pub struct HintSender {
     inbox: Arc<Mutex<Inbox>>,
@@ -58,10 +62,22 @@ impl HintSender {
     }
 }
 
+impl Clone for HintSender {
+    fn clone(&self) -> Self {
+        lock(&self.inbox).senders += 1;
+        Self {
+            inbox: Arc::clone(&self.inbox),
+        }
+    }
+}
+
 impl Drop for HintSender {
     fn drop(&mut self) {
         let mut inbox = lock(&self.inbox);
-        inbox.closed = true;
+        inbox.senders -= 1;
+        if inbox.senders > 0 {
+            return;
+        }
         let taker = inbox.taker.take();
         drop(inbox);
         taker.into_iter().for_each(Waker::wake);
@@ -90,7 +106,7 @@ impl Stream for Hints {
         if let Some(hint) = inbox.waiting.pop_first() {
             return Poll::Ready(Some(hint));
         }
-        if inbox.closed {
+        if inbox.senders == 0 {
             return Poll::Ready(None);
         }
         inbox.taker = Some(cx.waker().clone());
@@ -119,8 +135,11 @@ mod tests {
         assert_eq!(hints.next().now_or_never(), Some(Some(hint("web"))));
         assert_eq!(hints.next().now_or_never(), None, "it waits for more");
         assert!(sender.send(hint("web")));
+        let another = sender.clone();
         drop(sender);
         assert_eq!(hints.next().now_or_never(), Some(Some(hint("web"))));
+        assert_eq!(hints.next().now_or_never(), None, "the other may still send");
+        drop(another);
         assert_eq!(hints.next().now_or_never(), Some(None));
     }
 
