@@ -25,6 +25,7 @@
 
 mod call;
 mod cdn;
+mod clients;
 mod data;
 mod edge;
 mod identity;
@@ -44,11 +45,10 @@ mod watch;
 mod zone;
 
 use core::fmt;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_types::SdkConfig;
 use futures_util::future::{join, join3, join4};
 use rollout_core::context::OpContext;
@@ -56,83 +56,22 @@ use rollout_core::error::Error;
 use rollout_core::port::FactSource;
 use rollout_core::readiness::fact::Snapshot;
 use rollout_core::readiness::fact::identity::Ask;
+use rollout_core::readiness::fact::image::Image;
+use rollout_core::readiness::fact::release::Proven;
 use rollout_core::readiness::fact::task::TaskDefinition;
 use rollout_core::readiness::intent::Intent;
 use rollout_core::readiness::known::{Known, Table, Unseen};
 
 pub use self::call::ACTIONS;
+use self::clients::Clients;
+pub use self::clients::Source;
 use self::round::{Round, names, seen};
 use crate::config;
-use crate::ecr::{HttpLayers, LayerSource};
-use crate::observer::{Meter, SharedObserver, Toll};
+use crate::ecr::LayerSource;
+use crate::observer::{SharedObserver, Toll};
 use crate::probe::HttpGate;
 use crate::route53::Delegation;
 use crate::time::{self, Now};
-
-/// Everything that is asked.
-pub(crate) struct Clients {
-    region: Option<String>,
-    credentials: Option<SharedCredentialsProvider>,
-    delegation: Option<Arc<dyn Delegation>>,
-    layers: Option<Arc<dyn LayerSource>>,
-    acm: aws_sdk_acm::Client,
-    budgets: aws_sdk_budgets::Client,
-    cloudfront: aws_sdk_cloudfront::Client,
-    cloudwatch: aws_sdk_cloudwatch::Client,
-    ec2: aws_sdk_ec2::Client,
-    ecr: aws_sdk_ecr::Client,
-    ecs: aws_sdk_ecs::Client,
-    elasticache: aws_sdk_elasticache::Client,
-    elb: aws_sdk_elasticloadbalancingv2::Client,
-    iam: aws_sdk_iam::Client,
-    logs: aws_sdk_cloudwatchlogs::Client,
-    rds: aws_sdk_rds::Client,
-    route53: aws_sdk_route53::Client,
-    s3: aws_sdk_s3::Client,
-    secrets: aws_sdk_secretsmanager::Client,
-    sns: aws_sdk_sns::Client,
-    ssm: aws_sdk_ssm::Client,
-    sts: aws_sdk_sts::Client,
-    waf: aws_sdk_wafv2::Client,
-}
-
-impl Clients {
-    fn new(config: &SdkConfig) -> Self {
-        Self {
-            region: config.region().map(|region| region.as_ref().to_owned()),
-            credentials: config.credentials_provider(),
-            delegation: None,
-            layers: HttpLayers::new()
-                .ok()
-                .map(|layers| Arc::new(layers) as Arc<dyn LayerSource>),
-            acm: aws_sdk_acm::Client::new(config),
-            budgets: aws_sdk_budgets::Client::new(config),
-            cloudfront: aws_sdk_cloudfront::Client::new(config),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
-            ec2: aws_sdk_ec2::Client::new(config),
-            ecr: aws_sdk_ecr::Client::new(config),
-            ecs: aws_sdk_ecs::Client::new(config),
-            elasticache: aws_sdk_elasticache::Client::new(config),
-            elb: aws_sdk_elasticloadbalancingv2::Client::new(config),
-            iam: aws_sdk_iam::Client::new(config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(config),
-            rds: aws_sdk_rds::Client::new(config),
-            route53: aws_sdk_route53::Client::new(config),
-            s3: aws_sdk_s3::Client::new(config),
-            secrets: aws_sdk_secretsmanager::Client::new(config),
-            sns: aws_sdk_sns::Client::new(config),
-            ssm: aws_sdk_ssm::Client::new(config),
-            sts: aws_sdk_sts::Client::new(config),
-            waf: aws_sdk_wafv2::Client::new(config),
-        }
-    }
-}
-
-/// The environment that the release was proven in.
-struct Source {
-    cluster: String,
-    aws: Clients,
-}
 
 /// Reads the facts of an environment from AWS.
 pub struct AwsFacts {
@@ -200,14 +139,10 @@ impl AwsFacts {
         self
     }
 
-    /// The cluster that the release was proven in, with the credentials for it.
+    /// Where the release was proven.
     #[must_use]
-    pub fn with_source(mut self, config: &SdkConfig, cluster: impl Into<String>) -> Self {
-        let config = config::prepare(config);
-        self.source = Some(Source {
-            cluster: cluster.into(),
-            aws: Clients::new(&config),
-        });
+    pub fn with_source(mut self, source: Source) -> Self {
+        self.source = Some(source);
         self
     }
 
@@ -222,34 +157,7 @@ impl AwsFacts {
     /// not limited.
     #[must_use]
     pub fn shared(mut self, observer: &Arc<SharedObserver>) -> Self {
-        macro_rules! meter {
-            ($($client:ident: $crate_name:ident as $service:literal),* $(,)?) => {
-                $(self.aws.$client = $crate_name::Client::from_conf(
-                    self.aws.$client.config().to_builder().interceptor(Meter::new(observer, $service)).build(),
-                );)*
-            };
-        }
-        meter!(
-            acm: aws_sdk_acm as "acm",
-            budgets: aws_sdk_budgets as "budgets",
-            cloudfront: aws_sdk_cloudfront as "cloudfront",
-            cloudwatch: aws_sdk_cloudwatch as "monitoring",
-            ec2: aws_sdk_ec2 as "ec2",
-            ecr: aws_sdk_ecr as "ecr",
-            ecs: aws_sdk_ecs as "ecs",
-            elasticache: aws_sdk_elasticache as "elasticache",
-            elb: aws_sdk_elasticloadbalancingv2 as "elasticloadbalancing",
-            iam: aws_sdk_iam as "iam",
-            logs: aws_sdk_cloudwatchlogs as "logs",
-            rds: aws_sdk_rds as "rds",
-            route53: aws_sdk_route53 as "route53",
-            s3: aws_sdk_s3 as "s3",
-            secrets: aws_sdk_secretsmanager as "secretsmanager",
-            sns: aws_sdk_sns as "sns",
-            ssm: aws_sdk_ssm as "ssm",
-            sts: aws_sdk_sts as "sts",
-            waf: aws_sdk_wafv2 as "wafv2",
-        );
+        self.aws.meter(observer);
         self.toll = Toll::of(observer);
         self.observer = Some(Arc::clone(observer));
         self
@@ -285,27 +193,27 @@ impl FactSource for AwsFacts {
         let (ways_back, answers, proven) = Box::pin(join3(
             release::ways_back(self, &round, intent),
             release::answers(self, intent.asked()),
-            self.proven(&round, intent),
+            self.there(ctx, intent),
         ))
         .await;
         facts.ways_back = ways_back;
         facts.answers = answers;
-        facts.proven = proven;
+        (facts.proven, facts.source_images) = (proven.services, proven.images);
         facts.calls = round.calls.calls();
-        if let Some(source) = &self.source {
-            let there = Round::new(ctx, &source.aws, &self.toll);
-            let release = intent.release.iter();
-            let copied = release
-                .flat_map(|release| release.copies.values().cloned())
-                .collect();
-            facts.source_images = image::images(&there, copied).await;
-            for (call, count) in there.calls.calls() {
-                let all = facts.calls.entry(call).or_default();
-                *all = all.saturating_add(count);
-            }
+        for (call, count) in proven.calls {
+            let all = facts.calls.entry(call).or_default();
+            *all = all.saturating_add(count);
         }
         Ok(facts)
     }
+}
+
+/// What is known of where the release was proven.
+#[derive(Default)]
+struct There {
+    services: Table<Proven>,
+    images: Table<Image>,
+    calls: BTreeMap<String, u32>,
 }
 
 impl AwsFacts {
@@ -331,20 +239,27 @@ impl AwsFacts {
         facts.topics = watch::topics(round, watch::told(&facts.alarms)).await;
     }
 
-    async fn proven(
-        &self,
-        round: &Round<'_>,
-        intent: &Intent,
-    ) -> Table<rollout_core::readiness::fact::release::Proven> {
-        if let Some(source) = &self.source {
-            return release::proven(source, round, intent).await;
-        }
-        let mut table = Table::default();
-        for service in &intent.services {
-            let name = service.name.as_str();
-            table.put(name, Known::Unknown(Unseen::not_asked(name)));
-        }
-        table
+    async fn there(&self, ctx: &OpContext, intent: &Intent) -> There {
+        let mut there = There::default();
+        let Some(source) = &self.source else {
+            for service in &intent.services {
+                let name = service.name.as_str();
+                there.services.put(name, Known::Unknown(Unseen::not_asked(name)));
+            }
+            return there;
+        };
+        let round = Round::new(ctx, &source.aws, &source.toll);
+        let copied = intent.release.iter();
+        let copied = copied
+            .flat_map(|release| release.copies.values().cloned())
+            .collect();
+        (there.services, there.images) = join(
+            release::proven(source, &round, intent),
+            image::images(&round, copied),
+        )
+        .await;
+        there.calls = round.calls.calls();
+        there
     }
 }
 

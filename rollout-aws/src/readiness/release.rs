@@ -40,10 +40,13 @@ fn by_service<T>(intent: &Intent, found: Vec<Asked<T>>) -> Table<T> {
     table
 }
 
-/// The client with its calls counted with the others.
-fn counted(ecs: &aws_sdk_ecs::Client, round: &Round<'_>) -> aws_sdk_ecs::Client {
-    let config = ecs.config().to_builder().interceptor(round.calls.of("ecs"));
-    aws_sdk_ecs::Client::from_conf(config.build())
+/// A client of its own, with its calls counted with the others: the round's own clients are paid for already, and an adapter pays
+/// for itself.
+macro_rules! counted {
+    ($crate_name:ident as $service:literal, $config:expr, $round:expr) => {{
+        let config = $crate_name::config::Builder::from($config);
+        $crate_name::Client::from_conf(config.interceptor($round.calls.of($service)).build())
+    }};
 }
 
 /// The adapter, with clients whose calls are counted with the others.
@@ -53,35 +56,22 @@ fn rollback(facts: &AwsFacts, round: &Round<'_>, intent: &Intent) -> EcsRollback
         region: intent.expects.region.clone(),
         caller: None,
     };
-    let aws = round.aws;
     // It is only asked before something is changed, and nothing is.
-    let guard = Arc::new(IdentityGuard::with_client(aws.sts.clone(), expected));
-    let ecs = counted(&aws.ecs, round);
-    let ecr = aws
-        .ecr
-        .config()
-        .to_builder()
-        .interceptor(round.calls.of("ecr"))
-        .build();
-    let secrets = aws.secrets.config().to_builder();
-    let secrets = secrets.interceptor(round.calls.of("secretsmanager")).build();
-    let ssm = aws
-        .ssm
-        .config()
-        .to_builder()
-        .interceptor(round.calls.of("ssm"))
-        .build();
+    let guard = Arc::new(IdentityGuard::with_client(round.aws.sts.clone(), expected));
+    let config = &facts.config;
+    let ecs = counted!(aws_sdk_ecs as "ecs", config, round);
     let mut environment =
         EcsEnvironment::with_client(ecs, &intent.cluster, guard).clock(Arc::clone(&facts.now));
-    let mut registry = Registry::with_client(aws_sdk_ecr::Client::from_conf(ecr));
-    let mut secrets = Secrets::with_client(aws_sdk_secretsmanager::Client::from_conf(secrets));
-    let mut parameters =
-        Parameters::with_client(aws_sdk_ssm::Client::from_conf(ssm), &intent.expects.account);
+    let mut registry = Registry::with_client(counted!(aws_sdk_ecr as "ecr", config, round));
+    let mut secrets =
+        Secrets::with_client(counted!(aws_sdk_secretsmanager as "secretsmanager", config, round));
+    let ssm = counted!(aws_sdk_ssm as "ssm", config, round);
+    let mut parameters = Parameters::with_client(ssm, &intent.expects.account);
     if let Some(observer) = &facts.observer {
         environment = environment.shared(observer);
-        parameters = parameters.shared(observer);
         registry = registry.shared(observer);
         secrets = secrets.shared(observer);
+        parameters = parameters.shared(observer);
     }
     EcsRollback::new(Arc::new(environment))
         .images(registry)
@@ -130,7 +120,7 @@ fn not_missing(error: &rollout_core::error::Error, subject: &str) -> Refused {
 
 /// What each service runs where the release was proven.
 pub(super) async fn proven(source: &Source, round: &Round<'_>, intent: &Intent) -> Table<Proven> {
-    let ecs = counted(&source.aws.ecs, round);
+    let ecs = counted!(aws_sdk_ecs as "ecs", &source.config, round);
     let nobody = Expected {
         account: String::new(),
         region: String::new(),
@@ -138,7 +128,10 @@ pub(super) async fn proven(source: &Source, round: &Round<'_>, intent: &Intent) 
     };
     // As above: nothing is changed there.
     let guard = Arc::new(IdentityGuard::with_client(source.aws.sts.clone(), nobody));
-    let environment = EcsEnvironment::with_client(ecs, &source.cluster, guard);
+    let mut environment = EcsEnvironment::with_client(ecs, &source.cluster, guard);
+    if let Some(observer) = &source.observer {
+        environment = environment.shared(observer);
+    }
     let rollback = EcsRollback::new(Arc::new(environment));
     let services = intent.services.iter();
     let found = each(services.map(|service| {

@@ -12,7 +12,7 @@ use rollout_aws::elbv2::{LoadBalancers, TargetHealthGate};
 use rollout_aws::gates::Gates;
 use rollout_aws::observer::SharedObserver;
 use rollout_aws::probe::{AddressPolicy, Fetch, HttpFetch, HttpGate};
-use rollout_aws::readiness::AwsFacts;
+use rollout_aws::readiness::{AwsFacts, Source};
 use rollout_aws::resolve::{Resolve, SystemResolver};
 use rollout_aws::route53::{Authority, ParentServers, Route53Cutover};
 use rollout_aws::secretsmanager::Secrets;
@@ -110,7 +110,15 @@ impl Aws {
             facts = facts.with_delegation(Arc::new(parents));
         }
         if *name == config.promotion.to {
-            facts = facts.with_source(&self.source, &config.source().cluster);
+            let from = config.source();
+            let shared = if (&from.account, &from.region) == (&environment.account, &environment.region) {
+                Arc::clone(&side.shared)
+            } else {
+                let own = Arc::new(SharedObserver::new(Arc::clone(&outside.clock), outside.seed));
+                self.observers.add(&own);
+                own
+            };
+            facts = facts.with_source(Source::from_config(&self.source, &from.cluster).shared(&shared));
         }
         Ok(Arc::new(facts))
     }

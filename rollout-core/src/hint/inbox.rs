@@ -64,7 +64,9 @@ impl HintSender {
 
 impl Clone for HintSender {
     fn clone(&self) -> Self {
-        lock(&self.inbox).senders += 1;
+        let mut inbox = lock(&self.inbox);
+        inbox.senders = inbox.senders.saturating_add(1);
+        drop(inbox);
         Self {
             inbox: Arc::clone(&self.inbox),
         }
@@ -74,7 +76,7 @@ impl Clone for HintSender {
 impl Drop for HintSender {
     fn drop(&mut self) {
         let mut inbox = lock(&self.inbox);
-        inbox.senders -= 1;
+        inbox.senders = inbox.senders.saturating_sub(1);
         if inbox.senders > 0 {
             return;
         }

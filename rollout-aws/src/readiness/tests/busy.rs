@@ -142,3 +142,27 @@ async fn twenty_services_take_less_than_a_minute_of_bucket_time() {
     // The buckets were there: without them it would have taken no time.
     assert!(!waited.is_empty());
 }
+
+/// What the source answers is paid for out of its own buckets, and by its own account's observer.
+#[tokio::test(start_paused = true)]
+async fn calls_of_the_source_are_charged_to_the_source() {
+    let clock = Arc::new(Virtual::new());
+    let observer = || Arc::new(SharedObserver::with_limits(Arc::clone(&clock) as _, limits(), 7));
+    let (here, there) = (observer(), observer());
+    let (target, proven) = (shop(), shop());
+    let source = Source::from_config(&proven.config(), "staging").shared(&there);
+    let facts = AwsFacts::from_config(&target.config())
+        .with_now(Arc::new(|| example::NOW))
+        .shared(&here)
+        .with_source(source);
+    let facts = facts.gather(&context(), &super::shop()).await.expect("facts");
+    let sent = |observer: &SharedObserver| observer.sent().values().sum::<u64>();
+    assert_eq!(usize::try_from(sent(&there)).expect("small"), proven.count());
+    assert_eq!(usize::try_from(sent(&here)).expect("small"), target.count());
+    assert!(proven.count() > 0);
+    let calls: u32 = facts.calls.values().sum();
+    assert_eq!(
+        usize::try_from(calls).expect("small"),
+        target.count() + proven.count()
+    );
+}
