@@ -249,7 +249,7 @@ fn path_matches(scene: &Scene<'_>, name: &str) -> Ruling {
 }
 
 /// Whether a listener decrypts.
-fn is_secure(listener: &Listener) -> bool {
+pub(super) fn is_secure(listener: &Listener) -> bool {
     matches!(listener.protocol.as_str(), "HTTPS" | "TLS")
 }
 

@@ -4,9 +4,10 @@ mod record;
 
 use std::collections::BTreeSet;
 
+use super::balancer::is_secure;
 use super::rollback::day;
 use crate::readiness::check::{Over, Rule, Ruling, Scene, Verdict};
-use crate::readiness::fact::edge::{Certificate, Validation};
+use crate::readiness::fact::edge::{Balancer, Certificate, Validation};
 use crate::readiness::intent::HostIntent;
 use crate::readiness::known::{Known, Unseen};
 use crate::readiness::scene::{about, has_name, same_name};
@@ -164,9 +165,9 @@ fn in_use(scene: &Scene<'_>) -> Result<Vec<String>, Unseen> {
     Ok(all.into_iter().collect())
 }
 
-/// The certificates that a load balancer shows at 443; `None` when it has no listener there, which is another check's failure.
+/// The certificates that a load balancer shows at 443; `None` when it has no HTTPS listener there, which is another check's failure.
 fn shown(scene: &Scene<'_>, balancer: &str) -> Result<Option<Vec<String>>, Unseen> {
-    let Some(listener) = scene.listener(balancer, 443)? else {
+    let Some(listener) = scene.listener(balancer, 443)?.filter(|one| is_secure(one)) else {
         return Ok(None);
     };
     let certificates = listener.certificates.get();
@@ -201,48 +202,63 @@ fn any_covers(scene: &Scene<'_>, name: &str) -> Result<bool, Unseen> {
     }
 }
 
-fn covered(scene: &Scene<'_>, name: &str) -> Ruling {
-    // Read even when some certificate is enough: which ones are shown is what the plan is about.
-    in_use(scene)?;
-    let seen = || "no certificate has the name".to_owned();
-    Ok(Verdict::when(
-        any_covers(scene, name)?,
-        seen,
-        format!("a certificate for {name}"),
-    ))
-}
+/// Load balancers with the certificates that they show at 443.
+type Serving<'a> = Vec<(&'a Balancer, Vec<String>)>;
 
-fn on_listener(scene: &Scene<'_>, name: &str) -> Ruling {
-    let host = host(scene, name)?;
-    if !scene
-        .served_by_balancers()?
-        .iter()
-        .any(|served| served.name == host.name)
-    {
-        return Ok(Verdict::not_applicable(
-            "no load balancer of the services serves it",
-        ));
+/// The load balancers of the services that serve a host name over HTTPS; `None` when none of them is meant to.
+fn serving<'a>(scene: &Scene<'a>, host: &HostIntent) -> Result<Option<Serving<'a>>, Unseen> {
+    let served = scene.served_by_balancers()?;
+    if !served.iter().any(|served| served.name == host.name) {
+        return Ok(None);
     }
-    let (mut wrong, mut any) = (Vec::new(), false);
+    let mut all = Vec::new();
     for (arn, balancer) in scene.balancers()? {
         let is_its = host
             .target
             .as_deref()
             .is_none_or(|target| same_name(target, &balancer.dns_name));
-        let Some(shown) = shown(scene, &arn)?.filter(|_| is_its) else {
-            continue;
-        };
-        any = true;
+        if let Some(shown) = shown(scene, &arn)?.filter(|_| is_its) {
+            all.push((balancer, shown));
+        }
+    }
+    Ok(Some(all))
+}
+
+const NO_LISTENER: &str = "there is no HTTPS listener at 443";
+
+fn covered(scene: &Scene<'_>, name: &str) -> Ruling {
+    // Read even when some certificate is enough: which ones are shown is what the plan is about.
+    in_use(scene)?;
+    let covered = any_covers(scene, name)?;
+    // Certificates are known by who shows them.
+    if !covered && serving(scene, host(scene, name)?)?.is_some_and(|all| all.is_empty()) {
+        return Ok(Verdict::not_applicable(NO_LISTENER));
+    }
+    Ok(Verdict::when(
+        covered,
+        || "no certificate has the name".to_owned(),
+        format!("a certificate for {name}"),
+    ))
+}
+
+fn on_listener(scene: &Scene<'_>, name: &str) -> Ruling {
+    let Some(serving) = serving(scene, host(scene, name)?)? else {
+        return Ok(Verdict::not_applicable(
+            "no load balancer of the services serves it",
+        ));
+    };
+    let mut wrong = Vec::new();
+    for (balancer, shown) in &serving {
         let mut has = false;
-        for certificate in &shown {
+        for certificate in shown {
             has |= has_name(&scene.facts.certificates.get(certificate)?.names, name);
         }
         if !has {
             wrong.push(format!("no certificate at 443 of {} has the name", balancer.name));
         }
     }
-    Ok(if !any {
-        Verdict::not_applicable("there is no listener at 443")
+    Ok(if serving.is_empty() {
+        Verdict::not_applicable(NO_LISTENER)
     } else if !wrong.is_empty() && !any_covers(scene, name)? {
         Verdict::not_applicable("no certificate has the name")
     } else {
@@ -309,4 +325,46 @@ fn lasts(scene: &Scene<'_>, arn: &str) -> Ruling {
         || format!("it ends on {}", day(end)),
         format!("{days} days left or more"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readiness::catalogue;
+    use crate::readiness::example::{self, BALANCER, CERTIFICATE};
+    use crate::readiness::known::Table;
+    use crate::readiness::report::{Status, judge};
+
+    /// A listener of HTTP shows no certificate, and what nobody shows is not read: that is a failure of the listener, and of nothing
+    /// else.
+    #[test]
+    fn a_listener_that_speaks_http_is_one_failure() {
+        let (mut facts, intent) = example::shop();
+        let balancer = facts.balancers.seen_mut(BALANCER).expect("the shop has one");
+        let Known::Seen(listeners) = &mut balancer.listeners else {
+            panic!("the shop has them")
+        };
+        for listener in listeners.iter_mut().filter(|listener| listener.port == 443) {
+            listener.protocol = "HTTP".to_owned();
+            listener.certificates = Known::Seen(Vec::new());
+        }
+        let mut read = Table::default();
+        for (arn, known) in facts.certificates.iter().filter(|(arn, _)| *arn != CERTIFICATE) {
+            read.put(arn, known.clone());
+        }
+        facts.certificates = read;
+        let scene = Scene {
+            facts: &facts,
+            intent: &intent,
+        };
+        let report = judge(&catalogue::all(), &scene, &[], facts.at);
+        let is_wrong = |status: &Status| matches!(status, Status::Fail { .. } | Status::Unknown { .. });
+        let wrong: BTreeSet<&str> = report
+            .findings
+            .iter()
+            .filter(|finding| is_wrong(&finding.status))
+            .map(|finding| finding.check.as_str())
+            .collect();
+        assert_eq!(wrong, ["elbv2_https_listener_missing"].into());
+    }
 }

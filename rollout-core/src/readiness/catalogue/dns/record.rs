@@ -151,7 +151,7 @@ pub(super) fn delegated(scene: &Scene<'_>, id: &str) -> Ruling {
 pub(super) fn certified(scene: &Scene<'_>, arn: &str) -> Ruling {
     let balancer = scene.balancer(arn)?;
     let Some(shown) = shown(scene, arn)? else {
-        return Ok(Verdict::not_applicable("there is no listener at 443"));
+        return Ok(Verdict::not_applicable(super::NO_LISTENER));
     };
     let mut certificates = Vec::new();
     for certificate in &shown {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::readiness::check::{Ruling, Scene, Verdict};
 use crate::readiness::fact::network::{Ingress, SecurityGroup, Source};
-use crate::readiness::known::Unseen;
+use crate::readiness::known::{Unseen, Why};
 use crate::readiness::scene::about;
 
 /// What a load balancer lets in from the internet.
@@ -173,8 +173,11 @@ pub(super) fn task_closed(scene: &Scene<'_>, name: &str) -> Ruling {
     ))
 }
 
-/// Whether only tasks come in, be it at another port.
-fn only_tasks(scene: &Scene<'_>, groups: &[String]) -> Ruling {
+/// Whether only tasks come in, be it at another port. What is in a VPC is in a group: where none is told, nothing is known.
+fn only_tasks(scene: &Scene<'_>, name: &str, groups: &[String]) -> Ruling {
+    if groups.is_empty() {
+        return Err(Unseen::new(Why::Failed, name, "no security group of it is told"));
+    }
     let tasks = scene.task_groups()?;
     let rules = rules(scene, groups)?;
     let is_wrong = |ingress: &Ingress| match &ingress.source {
@@ -189,10 +192,36 @@ fn only_tasks(scene: &Scene<'_>, groups: &[String]) -> Ruling {
 }
 
 pub(super) fn database_wide(scene: &Scene<'_>, name: &str) -> Ruling {
-    only_tasks(scene, &scene.facts.databases.get(name)?.security_groups)
+    only_tasks(scene, name, &scene.facts.databases.get(name)?.security_groups)
 }
 
 pub(super) fn cache_wide(scene: &Scene<'_>, name: &str) -> Ruling {
     let groups = scene.facts.caches.get(name)?.security_groups.get();
-    only_tasks(scene, groups.map_err(|unseen| about(unseen, name))?)
+    only_tasks(scene, name, groups.map_err(|unseen| about(unseen, name))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readiness::example;
+    use crate::readiness::known::Known;
+
+    #[test]
+    fn without_a_security_group_nothing_is_known_of_who_comes_in() {
+        let (mut facts, intent) = example::shop();
+        let database = facts.databases.seen_mut("storefront").expect("the shop has one");
+        database.security_groups.clear();
+        let cache = facts.caches.seen_mut("storefront").expect("the shop has one");
+        cache.security_groups = Known::Seen(Vec::new());
+        let scene = Scene {
+            facts: &facts,
+            intent: &intent,
+        };
+        for ruling in [
+            database_wide(&scene, "storefront"),
+            cache_wide(&scene, "storefront"),
+        ] {
+            assert!(ruling.is_err_and(|unseen| unseen.why == Why::Failed));
+        }
+    }
 }
