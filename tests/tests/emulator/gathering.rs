@@ -1,101 +1,231 @@
 //! Facts of an environment that boto3 made, compared field by field with what boto3 was asked for, and with what it then broke.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
+mod compare;
+mod shop;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_config::{Region, SdkConfig};
+use aws_sdk_ecs::config::SharedCredentialsProvider;
+use aws_sdk_route53::types::RrType;
+use ipnet::IpNet;
+use rollout_aws::probe::{AddressPolicy, HttpGate};
 use rollout_aws::readiness::AwsFacts;
+use rollout_aws::resolve::{Resolve, SystemResolver};
+use rollout_aws::route53::Delegation;
 use rollout_core::context::OpContext;
 use rollout_core::id::Generation;
 use rollout_core::pace::Priority;
 use rollout_core::port::FactSource as _;
 use rollout_core::readiness::check::Scene;
-use rollout_core::readiness::fact::Snapshot;
+use rollout_core::readiness::fact::release::Records;
 use rollout_core::readiness::intent::Intent;
-use rollout_core::readiness::report::{Status, judge};
+use rollout_core::readiness::known::{Known, Why};
+use rollout_core::readiness::report::{Report, Status, judge};
 use rollout_core::readiness::{catalogue, example};
 use rollout_core::time::Timestamp;
 use rollout_tests::emulator::account::Account;
-use rollout_tests::emulator::unique;
-use serde_json::{Map, Value};
+use rollout_tests::emulator::{id, unique};
+use serde_json::Value;
 
-const ACCOUNT: &str = "123456789012";
+use self::compare::{compare, nameless, rest};
+use self::shop::{Fault, Shop};
 
-/// Runs the script that makes the environment, with the emulator's own Python.
-fn script(arguments: &[&str]) -> Value {
-    let python = std::env::var_os("ROLLOUT_EMULATOR_PYTHON").expect("`cargo xtask emulator test` sets it");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("emulator/facts/shop.py");
-    let done = Command::new(python)
-        .arg(script)
-        .args(arguments)
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .output()
-        .expect("the script can be run");
-    let said = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{arguments:?}: {said}");
-    serde_json::from_slice(&done.stdout).expect("JSON")
+/// Checks that do not pass in an environment that is well built, for want of something that moto has not.
+const UNMET: &[(&str, &str)] = &[
+    ("budgets_notification_missing", NO_SUBSCRIBERS),
+    ("ec2_cache_group_wide", NO_GROUPS),
+    ("ecr_lifecycle_deletes_needed", NO_WAY_BACK),
+    ("ecr_lifecycle_keeps_few", NO_WAY_BACK),
+    ("iam_deployer_permission_missing", NO_SIMULATION),
+    ("rollback_image_missing", NO_WAY_BACK),
+    ("rollback_point_missing", NO_WAY_BACK),
+    ("rollback_revision_inactive", NO_WAY_BACK),
+    ("rollback_secret_missing", NO_WAY_BACK),
+    ("s3_versioning_off", OTHER_ELEMENT),
+    ("secretsmanager_secret_unreadable", NO_SIMULATION),
+];
+const NO_GROUPS: &str = "moto does not tell the security groups of a cache";
+const NO_SIMULATION: &str = "moto has no SimulatePrincipalPolicy";
+const NO_SUBSCRIBERS: &str = "moto has no DescribeSubscribersForNotification";
+const NO_WAY_BACK: &str = "moto has no ListServiceDeployments: what a rollback would lead to is not known";
+const OTHER_ELEMENT: &str =
+    "moto answers GetBucketVersioning with `GetBucketVersioningResponse` for `VersioningConfiguration`";
+
+/// Checks that no fault on moto is found by.
+const UNTRIED: &[(&str, &str)] = &[
+    ("cloudfront_invalidation_missing", OF_INTENT),
+    ("cloudwatch_slot_empty", OF_INTENT),
+    (
+        "elasticache_group_missing",
+        "moto lists a replication group that was deleted for ever",
+    ),
+    (
+        "elbv2_zones_few",
+        "an Application Load Balancer in one zone is refused, as by AWS",
+    ),
+    ("iam_deployer_root", "moto has no root user's key"),
+    ("procedure_approval_missing", NO_RELEASE),
+    ("procedure_digest_unproven", NO_RELEASE),
+    ("procedure_owner_missing", OF_INTENT),
+    ("procedure_release_frozen", OF_INTENT),
+    ("procedure_smoke_test_missing", NO_RELEASE),
+    ("procedure_soak_short", NO_RELEASE),
+    ("procedure_window_closed", OF_INTENT),
+    ("rds_restore_untested", WRITTEN_DOWN),
+    ("rollback_drill_stale", WRITTEN_DOWN),
+    ("rollback_migration_unmarked", NO_RELEASE),
+    (
+        "secretsmanager_secret_stale",
+        "moto sets the date of a secret's change itself",
+    ),
+    ("sts_caller_account_wrong", ELSEWHERE),
+    ("sts_caller_region_wrong", ELSEWHERE),
+];
+const ELSEWHERE: &str = "elsewhere nothing of the environment is there, and much else is found";
+const NO_RELEASE: &str = "no release is about to be made";
+const OF_INTENT: &str = "it is about what is meant, which no cloud holds";
+const WRITTEN_DOWN: &str = "it is about what people wrote down, which no cloud holds";
+
+/// moto serves no DNS: the record in the zone above stands for what its name servers would say.
+#[derive(Debug)]
+struct Above {
+    route53: aws_sdk_route53::Client,
+    zone: String,
 }
 
-/// What the environment is meant to be, from what was made.
-fn meant(made: &Value) -> Intent {
-    let text = |name: &str| {
-        let value = made.pointer(&format!("/intent/{name}")).and_then(Value::as_str);
-        value.expect("a text").to_owned()
+#[async_trait]
+impl Delegation for Above {
+    async fn name_servers(&self, zone: &str) -> Result<Option<Vec<String>>, String> {
+        let request = self
+            .route53
+            .list_resource_record_sets()
+            .hosted_zone_id(&self.zone);
+        let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
+        let mut all = answer.resource_record_sets.into_iter();
+        let found = all.find(|one| one.r#type == RrType::Ns && one.name.trim_end_matches('.') == zone);
+        Ok(found.map(|record| {
+            let values = record.resource_records.into_iter().flatten();
+            let mut servers: Vec<String> = values.map(|one| one.value).collect();
+            servers.sort();
+            servers
+        }))
+    }
+}
+
+/// Every name is served by this machine.
+struct Here;
+
+#[async_trait]
+impl Resolve for Here {
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if host.ends_with(".example.com") {
+            return Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]);
+        }
+        SystemResolver.resolve(host, port).await
+    }
+}
+
+/// Who looks: with the shop's credentials, in its region. What moto cannot answer is asked once: without a way to sleep there is no
+/// retry.
+fn source(shop: &Shop, emulator: &SdkConfig) -> AwsFacts {
+    let mut config = emulator
+        .to_builder()
+        .region(Region::new(example::REGION))
+        .credentials_provider(SharedCredentialsProvider::new(shop.credentials.clone()));
+    config.set_sleep_impl(None);
+    let loopback: IpNet = id("127.0.0.0/8");
+    let above = Above {
+        route53: aws_sdk_route53::Client::new(emulator),
+        zone: shop.parent(),
     };
-    let (_, mut intent) = example::shop();
-    intent.release = None;
-    intent.expects.account = ACCOUNT.to_owned();
-    intent.cluster = text("cluster");
-    intent.services.truncate(1);
-    for service in &mut intent.services {
-        service.name = text("service").parse().expect("a name");
-    }
-    intent.hosts.truncate(1);
-    for host in &mut intent.hosts {
-        host.name = text("host");
-        host.zone = text("zone");
-    }
-    intent.data.databases = vec![text("name")];
-    intent.data.caches = vec![text("name")];
-    intent.data.buckets = [(text("bucket"), "uploads/".to_owned())].into();
-    intent.data.distributions = vec![text("distribution")];
-    intent.deployer.role = Some(text("role"));
-    intent.watch.dashboard = Some(text("name"));
-    intent.cost.budget = Some(text("name"));
-    intent
+    AwsFacts::from_config(&config.build())
+        .with_http(HttpGate::new(AddressPolicy::new([loopback])).with_resolver(Arc::new(Here)))
+        .with_delegation(Arc::new(above))
 }
 
-/// What was seen at a time: the facts, without what changes by itself and what other tests have made, and what fails by them.
+/// What was seen at a time: the facts, without what changes by itself and what other tests have made, and what is said of them.
 struct Seen {
     facts: Value,
-    /// Checks and resources.
-    failures: BTreeSet<(String, String)>,
+    report: Report,
 }
 
-fn failures(facts: &Snapshot, intent: &Intent) -> BTreeSet<(String, String)> {
-    let report = judge(&catalogue::all(), &Scene { facts, intent }, &[], facts.at);
-    let failed = report.findings.into_iter();
-    failed
-        .filter(|finding| matches!(finding.status, Status::Fail { .. }))
-        .map(|finding| (finding.check, finding.resource))
+impl Seen {
+    /// Checks that fail, and where; with them those that cannot be judged, unless it is for something that is not there.
+    fn failures(&self) -> BTreeSet<(&str, &str)> {
+        let all = self.report.findings.iter();
+        let failed = all.filter(|finding| match &finding.status {
+            Status::Fail { .. } => true,
+            Status::Unknown { unseen } => !matches!(unseen.why, Why::Missing | Why::NotAsked),
+            Status::Accepted { .. } | Status::NotApplicable { .. } | Status::Pass => false,
+        });
+        failed
+            .map(|finding| (finding.check.as_str(), finding.resource.as_str()))
+            .collect()
+    }
+
+    /// Checks that fail or cannot be judged, and why.
+    fn unmet(&self) -> BTreeMap<&str, String> {
+        let all = self.report.findings.iter();
+        all.filter_map(|finding| {
+            let why = match &finding.status {
+                Status::Fail { fault, .. } => format!("fails at {}: {}", finding.resource, fault.seen),
+                Status::Unknown { unseen } => format!("is unknown: {unseen}"),
+                Status::Accepted { .. } | Status::NotApplicable { .. } | Status::Pass => return None,
+            };
+            Some((finding.check.as_str(), why))
+        })
         .collect()
+    }
+
+    /// Checks that find nothing to judge.
+    fn idle(&self) -> BTreeSet<&str> {
+        let (idle, judged): (Vec<_>, Vec<_>) = self
+            .report
+            .findings
+            .iter()
+            .partition(|finding| matches!(finding.status, Status::NotApplicable { .. }));
+        let judged: BTreeSet<&str> = judged.into_iter().map(|finding| finding.check.as_str()).collect();
+        let idle = idle.into_iter().map(|finding| finding.check.as_str());
+        idle.filter(|check| !judged.contains(check)).collect()
+    }
+}
+
+/// What people wrote down is in no cloud: here it is today's.
+fn records(now: Timestamp) -> Records {
+    let (facts, _) = example::shop();
+    let mut records = facts.records;
+    for record in [&mut records.restore_test, &mut records.rollback_drill] {
+        if let Known::Seen(record) = record {
+            record.at = now;
+        }
+    }
+    records
 }
 
 async fn look(source: &AwsFacts, intent: &Intent) -> Seen {
     let ctx = OpContext {
-        run: "facts".parse().expect("an id"),
-        step: "check".parse().expect("an id"),
+        run: id("facts"),
+        step: id("check"),
         attempt: 1,
         generation: Generation(1),
         deadline: Timestamp::MAX,
         priority: Priority::Look,
     };
-    let facts = source.gather(&ctx, intent).await.expect("facts");
-    let failures = failures(&facts, intent);
+    let mut facts = source.gather(&ctx, intent).await.expect("facts");
+    facts.records = records(facts.at);
+    let scene = Scene {
+        facts: &facts,
+        intent,
+    };
+    let report = judge(&catalogue::all(), &scene, &[], facts.at);
     let mut facts = serde_json::to_value(facts).expect("JSON");
     let all = facts.as_object_mut().expect("an object");
-    for passing in ["at", "calls", "ways_back"] {
+    for passing in ["at", "calls", "ways_back", "records"] {
         all.remove(passing);
     }
     for shared in ["/alarms/seen", "/budgets/seen"] {
@@ -105,93 +235,78 @@ async fn look(source: &AwsFacts, intent: &Intent) -> Seen {
             .retain(|name, _| name.starts_with(&intent.cluster));
     }
     nameless(&mut facts);
-    Seen { facts, failures }
+    Seen { facts, report }
 }
 
-/// Takes the requests' ids out of what AWS said.
-fn nameless(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let Some((said, _)) = text.split_once(" (request id ") {
-                *text = said.to_owned();
-            }
-        }
-        Value::Array(all) => all.iter_mut().for_each(nameless),
-        Value::Object(all) => all.values_mut().for_each(nameless),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+fn names<'a>(listed: &[(&'a str, &str)]) -> BTreeSet<&'a str> {
+    listed.iter().map(|(check, _)| *check).collect()
+}
+
+/// Every check passes, or is unmet for a known reason, or is about a release; and every one is tried by a fault, or is not for a known
+/// reason.
+fn well_built(seen: &Seen, faults: &[Fault]) {
+    let unmet = seen.unmet();
+    let found: BTreeSet<&str> = unmet.keys().copied().collect();
+    assert_eq!(found, names(UNMET), "{unmet:#?}");
+    let of_release = UNTRIED.iter().filter(|(_, why)| *why == NO_RELEASE);
+    let of_release: BTreeSet<&str> = of_release.map(|(check, _)| *check).collect();
+    assert_eq!(seen.idle(), of_release, "checks that find nothing to judge");
+    let found_by = faults.iter().flat_map(|fault| &fault.found_by);
+    let tried: BTreeSet<&str> = found_by.map(String::as_str).collect();
+    let all = seen.report.checks.iter().map(|about| about.id.as_ref());
+    let untried: BTreeSet<&str> = all.filter(|check| !tried.contains(check)).collect();
+    let known: BTreeSet<&str> = names(UNMET).union(&names(UNTRIED)).copied().collect();
+    assert_eq!(untried, known, "checks without a fault");
+}
+
+/// Nothing, if the fault is seen, nothing else changes with it, and exactly its checks find it.
+fn wrong(fault: &Fault, said: &Value, before: &Seen, after: &Seen) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if compare(said, &before.facts).is_empty() {
+        wrong.push("it was so before".to_owned());
     }
-}
-
-/// Where `seen` is not what is wanted. What is not wanted may be anything; `"any"` is anything but null, and null is nothing.
-fn differences(at: &str, wanted: &Value, seen: Option<&Value>, found: &mut Vec<String>) {
-    match (wanted, seen) {
-        (Value::Object(wanted), Some(Value::Object(seen))) => {
-            for (key, value) in wanted {
-                differences(&format!("{at}/{key}"), value, seen.get(key), found);
-            }
-        }
-        (Value::Array(wanted), Some(Value::Array(seen))) if wanted.len() == seen.len() => {
-            for (index, (wanted, seen)) in wanted.iter().zip(seen).enumerate() {
-                differences(&format!("{at}/{index}"), wanted, Some(seen), found);
-            }
-        }
-        (Value::Null, None | Some(Value::Null)) => {}
-        (Value::String(any), Some(seen)) if any == "any" && !seen.is_null() => {}
-        (wanted, Some(seen)) if wanted == seen => {}
-        (wanted, seen) => found.push(format!("{at}: wanted {wanted}, seen {seen:?}")),
+    wrong.extend(compare(said, &after.facts));
+    let (was, is) = (
+        rest(&before.facts, said, &after.facts),
+        rest(&after.facts, said, &before.facts),
+    );
+    let changed = [compare(&was, &is), compare(&is, &was)].concat();
+    wrong.extend(
+        changed
+            .into_iter()
+            .map(|what| format!("something else changed: {what}")),
+    );
+    let (was, now) = (before.failures(), after.failures());
+    let found: BTreeSet<&str> = now.difference(&was).map(|(check, _)| *check).collect();
+    let wanted: BTreeSet<&str> = fault.found_by.iter().map(String::as_str).collect();
+    if found != wanted {
+        wrong.push(format!("found by {found:?} and not by {wanted:?}"));
     }
+    wrong
 }
 
-fn compare(wanted: &Value, seen: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    differences("", wanted, Some(seen), &mut found);
-    found
-}
-
-/// The facts without what a fault says of them.
-fn rest(facts: &Value, said: &Value) -> Value {
-    let (Value::Object(facts), Value::Object(said)) = (facts, said) else {
-        return Value::Null;
-    };
-    let kept = facts.iter().filter_map(|(key, value)| match said.get(key) {
-        None => Some((key.clone(), value.clone())),
-        Some(said) => Some((key.clone(), rest(value, said))).filter(|(_, rest)| !rest.is_null()),
-    });
-    Value::Object(kept.collect::<Map<_, _>>())
-}
-
-/// What boto3 made is seen as it was asked for; then each fault that boto3 puts in is seen, nothing else changes with it, and exactly
-/// its checks find it.
+/// What boto3 made is seen as it was asked for, and is well built; each fault that boto3 puts in is found by exactly its checks. Before
+/// the next one it is put right: what is left of it would be seen as something else that changed.
 pub(crate) async fn what_boto3_made() {
-    let name = unique("facts");
-    let made = script(&["make", &name]);
-    let account = Account::open(ACCOUNT).await;
-    let config = account.config().to_builder();
-    let region = aws_config::Region::new("eu-central-1");
-    let source = AwsFacts::from_config(&config.region(region).build());
-    let intent = meant(&made);
-    let mut before = look(&source, &intent).await;
-    let facts = made.get("facts").expect("facts");
-    assert_eq!(compare(facts, &before.facts), Vec::<String>::new());
-    let faults = script(&["faults"]);
-    for fault in faults.as_array().expect("names") {
-        let fault = fault.as_str().expect("a name");
-        let broken = script(&["break", &name, fault]);
-        let said = broken.get("facts").expect("facts");
-        assert!(
-            !compare(said, &before.facts).is_empty(),
-            "{fault}: it was so before"
-        );
-        let after = look(&source, &intent).await;
-        assert_eq!(compare(said, &after.facts), Vec::<String>::new(), "{fault}");
-        let (was, is) = (rest(&before.facts, said), rest(&after.facts, said));
-        let changed = [compare(&was, &is), compare(&is, &was)].concat();
-        assert_eq!(changed, Vec::<String>::new(), "{fault}: something else changed");
-        let new = after.failures.difference(&before.failures);
-        let found: BTreeSet<&str> = new.map(|(check, _)| check.as_str()).collect();
-        let wanted = broken.get("found_by").and_then(Value::as_array).expect("names");
-        let wanted = wanted.iter().filter_map(Value::as_str).collect();
-        assert_eq!(found, wanted, "{fault}: what finds it");
-        before = after;
+    let account = Account::open(shop::ACCOUNT).await;
+    let mut shop = Shop::make(&unique("facts"));
+    let (intent, faults) = (shop.intent(), shop.faults());
+    let mut before = look(&source(&shop, account.config()), &intent).await;
+    assert_eq!(compare(shop.facts(), &before.facts), Vec::<String>::new());
+    well_built(&before, &faults);
+    let mut all = BTreeMap::new();
+    for fault in &faults {
+        let said = shop.put(fault);
+        let after = look(&source(&shop, account.config()), &intent).await;
+        let wrong = wrong(fault, &said, &before, &after);
+        if !wrong.is_empty() {
+            all.insert(fault.name.as_str(), wrong);
+        }
+        if fault.stays {
+            before = after;
+        } else {
+            shop.heal();
+        }
     }
+    assert!(all.is_empty(), "{all:#?}");
 }

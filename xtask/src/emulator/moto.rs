@@ -44,6 +44,8 @@ pub(crate) fn plan(layout: &Layout, ports: Ports) -> Result<Plan> {
             ("MOTO_ACM_VALIDATION_WAIT", "2".to_owned()),
             // Services of up to two tasks are COMPLETED when created; without it none ever is.
             ("MOTO_ECS_SERVICE_RUNNING", "2".to_owned()),
+            // Otherwise every answer lets every page in, whatever the rules of a bucket say.
+            ("MOTO_DISABLE_GLOBAL_CORS", "true".to_owned()),
         ],
         port: ports.main,
         health: "/moto-api/",
