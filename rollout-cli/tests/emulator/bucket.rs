@@ -86,7 +86,7 @@ impl Shared {
         child
     }
 
-    /// One request, unsigned: an emulator takes it. One that loads its S3 for the first time may hang up; it is asked again then.
+    /// One request, with a signature that no emulator checks; moto wants one all the same. One that loads its S3 for the first time may hang up; it is asked again then.
     fn http(&self, method: &str, key: &str, body: &str) -> (u16, String) {
         let answered = || {
             let answer = self.asked(method, key, body).ok()?;
@@ -103,9 +103,13 @@ impl Shared {
         let mut stream = TcpStream::connect(host)?;
         let path = format!("/{}/{key}", self.bucket);
         let path = path.trim_end_matches('/');
+        let signed = format!(
+            "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0"
+        );
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {signed}\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
             body.len()
         )?;
         let mut answer = String::new();
