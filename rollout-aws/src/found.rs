@@ -1,5 +1,6 @@
 //! What a look for a part of the way back says: there, gone, or not to be known.
 
+#[cfg(any(feature = "secretsmanager", feature = "ssm"))]
 use rollout_core::error::{Error, ErrorKind};
 use rollout_core::service::Found;
 
@@ -15,6 +16,7 @@ pub(crate) fn unknown(why: impl Into<String>) -> Found {
 ///
 /// # Errors
 /// The refusal, where it may be found out later.
+#[cfg(any(feature = "secretsmanager", feature = "ssm"))]
 pub(crate) fn unseen(error: Error) -> Result<Found, Error> {
     match error.kind {
         ErrorKind::NotFound => Ok(gone("it does not exist")),

@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::Region;
 use aws_types::SdkConfig;
 use rollout_core::context::OpContext;
 use rollout_core::error::Error;
@@ -23,7 +24,7 @@ pub const ACTIONS: &[&str] = &[DESCRIBE];
 /// secret?").
 const CURRENT: &str = "AWSCURRENT";
 
-/// The secrets of one account and region.
+/// Secrets, seen with one account's credentials.
 ///
 /// It sees that a secret exists, is not marked for deletion, and has the version that is asked for. Whether the task's own role
 /// may read it, it cannot see: that is decided by policies of others.
@@ -33,12 +34,11 @@ const CURRENT: &str = "AWSCURRENT";
 #[derive(Clone)]
 pub struct Secrets {
     client: Client,
-    region: Option<String>,
     toll: Toll,
 }
 
 impl Secrets {
-    /// The secrets of `config`'s account and region.
+    /// With `config`'s credentials.
     #[must_use]
     pub fn from_config(config: &SdkConfig) -> Self {
         Self::with_client(Client::new(&config::prepare(config)))
@@ -47,10 +47,8 @@ impl Secrets {
     /// The same with a ready client.
     #[must_use]
     pub fn with_client(client: Client) -> Self {
-        let region = client.config().region().map(|region| region.as_ref().to_owned());
         Self {
             client,
-            region,
             toll: Toll::default(),
         }
     }
@@ -68,7 +66,7 @@ impl Secrets {
         self
     }
 
-    /// Looks for what `valueFrom` of a container's secret names. Secrets of another region are not asked for, and unknown.
+    /// Looks for what `valueFrom` of a container's secret names, in the region that its ARN says: there ECS reads it.
     ///
     /// # Errors
     /// What Secrets Manager says of the call itself, such as that it is throttled; a denied call is [`Found::Unknown`].
@@ -76,20 +74,11 @@ impl Secrets {
         let Some(reference) = Reference::read(value_from) else {
             return Ok(unknown("it is no secret of Secrets Manager"));
         };
-        if self
-            .region
-            .as_deref()
-            .is_some_and(|region| region != reference.region)
-        {
-            return Ok(unknown("it is in a region that is not asked"));
-        }
         self.toll.pay(ctx, DESCRIBE).await?;
-        let answer = self
-            .client
-            .describe_secret()
-            .secret_id(&reference.arn)
-            .send()
-            .await;
+        let request = self.client.describe_secret().secret_id(&reference.arn);
+        let there = Region::new(reference.region.clone());
+        let there = aws_sdk_secretsmanager::Config::builder().region(there);
+        let answer = request.customize().config_override(there).send().await;
         let answer = match answer.map_err(|error| from_sdk(DESCRIBE, &reference.arn, false, error)) {
             Ok(answer) => answer,
             Err(error) => return unseen(error),
@@ -119,9 +108,7 @@ impl Secrets {
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets")
-            .field("region", &self.region)
-            .finish_non_exhaustive()
+        f.debug_struct("Secrets").finish_non_exhaustive()
     }
 }
 
@@ -175,7 +162,7 @@ mod tests {
     use rollout_core::error::ErrorKind;
 
     use super::*;
-    use crate::testing::{Answer, Aws, REGION, error, ok};
+    use crate::testing::{Answer, Aws, error, ok};
 
     const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:shop/db-AbCdEf";
 
@@ -254,11 +241,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_asked_is_unknown() {
-        assert_eq!(REGION, "eu-central-1");
         for value_from in [
             "arn:aws:ssm:eu-central-1:123456789012:parameter/db",
             "db-password",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/db-AbCdEf",
             "arn:aws:secretsmanager:eu-central-1:123456789012:secret:",
         ] {
             let found = looked(value_from, || panic!("asked")).await.expect("an answer");

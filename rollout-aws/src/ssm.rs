@@ -24,6 +24,7 @@ pub const ACTIONS: &[&str] = &[DESCRIBE];
 
 /// Parameters of one call: a filter takes so many values (AWS Systems Manager API, "ParameterStringFilter").
 pub(crate) const TOGETHER: usize = 50;
+const PAGE: i32 = 50;
 /// Pages of so many. A page may be empty and still not the last (AWS Systems Manager API, "DescribeParameters").
 const PAGES: usize = 100;
 
@@ -71,9 +72,9 @@ impl Parameters {
         self
     }
 
-    /// Looks for what `valueFrom` of containers' secrets names, fifty with one call, and answers by it. Parameters of another
-    /// account or region are not asked for, and unknown; so is a version that is not the current one, as only reading values would
-    /// tell whether it is still there.
+    /// Looks for what `valueFrom` of containers' secrets names, fifty names with one call, and answers by it. Parameters of another
+    /// account or region and those that AWS names (`/aws/…`) are not asked for, and unknown; so is a version that is not the current
+    /// one, as only reading values would tell whether it is still there.
     ///
     /// # Errors
     /// What Systems Manager says of the call itself, such as that it is throttled; a denied call is [`Found::Unknown`].
@@ -85,46 +86,40 @@ impl Parameters {
         let mut all = BTreeMap::new();
         let mut asked = Vec::new();
         for from in value_from {
-            match Reference::read(from) {
+            let reference = Reference::read(from);
+            match reference.map(|reference| {
+                (
+                    reference.unasked(&self.account, self.region.as_deref()),
+                    reference,
+                )
+            }) {
                 None => drop(all.insert(from, unknown("it is no parameter of Systems Manager"))),
-                Some(reference) if self.is_elsewhere(&reference) => {
-                    all.insert(from, unknown("it is in an account or region that is not asked"));
-                }
-                Some(reference) => asked.push((from, reference)),
+                Some((Some(why), _)) => drop(all.insert(from, unknown(why))),
+                Some((None, reference)) => asked.push((from, reference)),
             }
         }
         let names: BTreeSet<&str> = asked
             .iter()
-            .map(|(_, reference)| reference.name.as_str())
+            .flat_map(|(_, reference)| reference.names())
             .collect();
         let names: Vec<&str> = names.into_iter().collect();
         let mut held = BTreeMap::new();
         for names in names.chunks(TOGETHER) {
-            let found = self.find(ctx, names).await;
-            let found = found.map_or_else(|error| unseen(error).map(Err), |found| Ok(Ok(found)))?;
+            let found = match self.find(ctx, names).await {
+                Ok(found) => Ok(found),
+                Err(error) => Err(refused(error)?),
+            };
             held.extend(names.iter().map(|name| match &found {
                 Ok(found) => (*name, Ok(found.get(*name).copied())),
                 Err(refused) => (*name, Err(refused.clone())),
             }));
         }
-        for (from, reference) in &asked {
-            let found = match held.get(reference.name.as_str()) {
-                Some(Ok(Some(current))) => reference.found(*current),
-                Some(Ok(None)) | None => gone("it does not exist"),
-                Some(Err(refused)) => refused.clone(),
-            };
-            all.insert(from, found);
-        }
+        all.extend(
+            asked
+                .iter()
+                .map(|(from, reference)| (*from, told(reference, &held))),
+        );
         Ok(all)
-    }
-
-    fn is_elsewhere(&self, reference: &Reference) -> bool {
-        let other_region = |place: &Place| {
-            let region = self.region.as_ref();
-            region.is_some_and(|region| *region != place.region)
-        };
-        let place = reference.place.as_ref();
-        place.is_some_and(|place| other_region(place) || place.account != self.account)
     }
 
     /// The current version of each that there is.
@@ -140,7 +135,7 @@ impl Parameters {
         let mut token = None;
         loop {
             self.toll.pay(ctx, DESCRIBE).await?;
-            let request = self.client.describe_parameters();
+            let request = self.client.describe_parameters().max_results(PAGE);
             let request = request.parameter_filters(filter.clone()).set_next_token(token);
             let answer = request.send().await;
             let answer = answer.map_err(|error| from_sdk(DESCRIBE, &subject, false, error))?;
@@ -151,6 +146,31 @@ impl Parameters {
                 return Ok(found);
             }
         }
+    }
+}
+
+/// What was found of each name: its current version, that there is none, or why nobody knows.
+type Held<'a> = BTreeMap<&'a str, Result<Option<i64>, Found>>;
+
+fn told(reference: &Reference, held: &Held<'_>) -> Found {
+    let mut found = gone("it does not exist");
+    for name in reference.names() {
+        match held.get(name) {
+            Some(Ok(Some(current))) => {
+                return reference.unseen_version(*current).map_or(Found::Usable, unknown);
+            }
+            Some(Ok(None)) | None => {}
+            Some(Err(refused)) => found = refused.clone(),
+        }
+    }
+    found
+}
+
+/// What a refused call says of the parameters that it asked for: nothing, and never that they are gone, which an empty answer says.
+fn refused(error: Error) -> Result<Found, Error> {
+    match error.kind {
+        ErrorKind::NotFound | ErrorKind::Unexpected => Ok(unknown(error.to_string())),
+        _ => unseen(error),
     }
 }
 
@@ -174,7 +194,9 @@ struct Place {
 /// user guide, "Working with parameter versions").
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
-    pub(crate) name: String,
+    name: String,
+    /// The other name that it may have: the ARN of `x` is that of `/x`.
+    or: Option<String>,
     /// Where it is, if that is said.
     place: Option<Place>,
     version: Option<String>,
@@ -202,22 +224,44 @@ impl Reference {
         if name.is_empty() {
             return None;
         }
-        // The slash before a path is the one behind `parameter`.
-        let name = match &place {
-            Some(_) if name.contains('/') => format!("/{name}"),
-            _ => name.to_owned(),
+        let (name, or) = match &place {
+            None => (name.to_owned(), None),
+            // The slash before a path is the one behind `parameter`.
+            Some(_) if name.contains('/') => (format!("/{name}"), None),
+            Some(_) => (name.to_owned(), Some(format!("/{name}"))),
         };
-        Some(Self { name, place, version })
+        Some(Self {
+            name,
+            or,
+            place,
+            version,
+        })
     }
 
-    /// What is known of it where its parameter is there, in this version.
-    fn found(&self, current: i64) -> Found {
-        match &self.version {
-            Some(wanted) if *wanted != current.to_string() => {
-                unknown(format!("whether it has `{wanted}` is told with its values only"))
-            }
-            Some(_) | None => Found::Usable,
+    /// The names that it may have.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        core::iter::once(self.name.as_str()).chain(self.or.as_deref())
+    }
+
+    /// Why `DescribeParameters` of an account and region would not tell of it.
+    pub(crate) fn unasked(&self, account: &str, region: Option<&str>) -> Option<&'static str> {
+        let elsewhere =
+            |place: &Place| region.is_some_and(|region| region != place.region) || place.account != account;
+        if self.place.as_ref().is_some_and(elsewhere) {
+            Some("it is in an account or region that is not asked")
+        } else if self.name.starts_with("/aws/") {
+            // AWS Systems Manager user guide, "Referencing AWS Secrets Manager secrets from Parameter Store parameters".
+            Some("what AWS names is told with its value only")
+        } else {
+            None
         }
+    }
+
+    /// Why it is not known whether it is there in the version that is asked for, where its parameter is.
+    pub(crate) fn unseen_version(&self, current: i64) -> Option<String> {
+        let wanted = self.version.as_ref();
+        let other = wanted.filter(|wanted| **wanted != current.to_string());
+        other.map(|wanted| format!("whether it has `{wanted}` is told with its values only"))
     }
 }
 
@@ -243,7 +287,7 @@ mod tests {
         Ok(found.remove(value_from).expect("an answer to each"))
     }
 
-    /// Parameter Store with `/shop/db` and `flag`, each in its third version.
+    /// Parameter Store with `/shop/db`, `/one` and `flag`, each in its third version.
     fn store(body: &Value) -> Answer {
         let filter = &body["ParameterFilters"][0];
         assert_eq!(
@@ -252,7 +296,7 @@ mod tests {
         );
         let wanted = filter["Values"].as_array().expect("values");
         assert!(wanted.len() <= TOGETHER);
-        let held = ["/shop/db", "flag"]
+        let held = ["/shop/db", "/one", "flag"]
             .into_iter()
             .filter(|name| wanted.contains(&json!(name)));
         let found: Vec<Value> = held.map(|name| json!({ "Name": name, "Version": 3 })).collect();
@@ -262,19 +306,16 @@ mod tests {
     #[test]
     fn a_parameter_is_named_by_its_name_or_its_arn() {
         let arn = |rest: &str| format!("arn:aws:ssm:eu-central-1:{ACCOUNT}:parameter/{rest}");
-        for (from, name, version) in [
-            (arn("shop/url"), "/shop/url", None),
-            (arn("url"), "url", None),
-            (arn("shop/url:7"), "/shop/url", Some("7")),
-            ("/shop/url".to_owned(), "/shop/url", None),
-            ("url:live".to_owned(), "url", Some("live")),
+        for (from, names, version) in [
+            (arn("shop/url"), vec!["/shop/url"], None),
+            (arn("url"), vec!["url", "/url"], None),
+            (arn("shop/url:7"), vec!["/shop/url"], Some("7")),
+            ("/shop/url".to_owned(), vec!["/shop/url"], None),
+            ("url:live".to_owned(), vec!["url"], Some("live")),
         ] {
             let read = Reference::read(&from).expect(&from);
-            assert_eq!(
-                (read.name.as_str(), read.version.as_deref()),
-                (name, version),
-                "{from}"
-            );
+            assert_eq!(read.names().collect::<Vec<_>>(), names, "{from}");
+            assert_eq!(read.version.as_deref(), version, "{from}");
             assert_eq!(read.place.is_some(), from.starts_with("arn:"), "{from}");
         }
         for wrong in [
@@ -297,6 +338,9 @@ mod tests {
             ("/shop/db:3", true),
             ("flag", true),
             ("arn:aws:ssm:eu-central-1:123456789012:parameter/flag", true),
+            ("arn:aws:ssm:eu-central-1:123456789012:parameter/one", true),
+            ("one", false),
+            ("arn:aws:ssm:eu-central-1:123456789012:parameter/two", false),
             ("shop/db", false),
             ("/shop/other", false),
             ("/shop/other:3", false),
@@ -347,8 +391,11 @@ mod tests {
         };
         assert_eq!(looked("flag", pages).await.expect("an answer"), Found::Usable);
         let endless = |_: &Value| ok(json!({ "NextToken": "more" }));
-        let error = looked("flag", endless).await.expect_err("no end");
-        assert!(error.context.contains("already"), "{error}");
+        let endless = looked("flag", endless).await.expect("an answer");
+        assert!(
+            matches!(&endless, Found::Unknown { why } if why.contains("already")),
+            "{endless:?}"
+        );
     }
 
     #[tokio::test]
@@ -357,6 +404,8 @@ mod tests {
             "arn:aws:ssm:us-east-1:123456789012:parameter/shop/db",
             "arn:aws:ssm:eu-central-1:999999999999:parameter/shop/db",
             "arn:aws:s3:::bucket",
+            "/aws/reference/secretsmanager/db",
+            "arn:aws:ssm:eu-central-1:123456789012:parameter/aws/reference/secretsmanager/db",
         ] {
             let found = looked(value_from, |_| panic!("asked")).await.expect("an answer");
             assert!(matches!(found, Found::Unknown { .. }), "{value_from}: {found:?}");
@@ -370,6 +419,8 @@ mod tests {
             matches!(&denied, Ok(Found::Unknown { why }) if why.contains("AccessDenied")),
             "{denied:?}"
         );
+        let lost = looked("flag", |_| error(404, "NoSuchPage")).await;
+        assert!(matches!(lost, Ok(Found::Unknown { .. })), "not gone: {lost:?}");
         let throttled = looked("flag", |_| error(400, "ThrottlingException")).await;
         assert_eq!(throttled.expect_err("later").kind, ErrorKind::Throttled);
     }

@@ -22,6 +22,7 @@ use rollout_core::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+#[cfg(feature = "sts")]
 use crate::sts::{Expected, IdentityGuard};
 
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -79,6 +80,7 @@ impl Aws {
             .build()
     }
 
+    #[cfg(feature = "sts")]
     pub(crate) fn guard(&self) -> Arc<IdentityGuard> {
         Arc::new(IdentityGuard::from_config(
             &self.config(),

@@ -2,6 +2,8 @@
 //!
 //! A value never shows in `Debug`, in a refusal or in a task's reason. A stored world holds it, as it goes on with it.
 
+use std::collections::BTreeSet;
+
 use rollout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,9 @@ pub(crate) struct Parameter {
     pub(crate) version: u32,
     /// The newest last.
     values: Vec<Held>,
+    /// Versions and labels that are the newest one's, too: what services name was there when they were made.
+    #[serde(default)]
+    also: BTreeSet<String>,
 }
 
 impl Parameter {
@@ -89,9 +94,9 @@ impl Parameter {
         self.account == account && self.region == region
     }
 
-    /// The number and the value of a version; of the newest unless one is asked for. Labels are not modelled, so that none has any.
+    /// The number and the value of a version; of the newest unless one is asked for. No call gives labels.
     pub(crate) fn value(&self, version: Option<&str>) -> Result<(u32, &Held), Refused> {
-        let wanted = match version {
+        let wanted = match version.filter(|version| !self.also.contains(*version)) {
             None => self.version,
             Some(version) => version.parse().map_err(|_| Refused::NoVersion)?,
         };
@@ -136,9 +141,54 @@ impl Written {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Parameters {
     held: Vec<Parameter>,
+    /// What is not here is taken to be there.
+    #[serde(default)]
+    lenient: bool,
 }
 
 impl Parameters {
+    /// Those of a world that was stored before there were any: its services went on without them.
+    pub(crate) fn of_before() -> Self {
+        Self {
+            lenient: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the world does not hold what is named so, and tasks get it all the same: names of AWS's own (`/aws/…`) are such.
+    pub(crate) fn is_granted(&self, reference: &Reference<'_>) -> bool {
+        is_reserved(&reference.name) || (self.lenient && self.resolve(reference).is_err())
+    }
+
+    /// The parameter that is named.
+    pub(crate) fn resolve(&self, reference: &Reference<'_>) -> Result<&Parameter, Refused> {
+        Ok(&self.held[self.position(reference)?])
+    }
+
+    fn position(&self, reference: &Reference<'_>) -> Result<usize, Refused> {
+        let first = self.index(reference.place, &reference.name);
+        match &reference.or {
+            Some(other) => first.or_else(|_| self.index(reference.place, other)),
+            None => first,
+        }
+    }
+
+    /// Makes sure that what is named is there, in the version that is meant.
+    pub(crate) fn assume(&mut self, now: Timestamp, reference: &Reference<'_>, value: &str) {
+        if self.position(reference).is_err() {
+            // A name that cannot be is left to fail as it would.
+            let _ = self.put(now, reference.place, Written::secure(&reference.name, value));
+        }
+        let Ok(index) = self.position(reference) else {
+            return;
+        };
+        let held = &mut self.held[index];
+        let lacks = |version: &&str| held.value(Some(version)).is_err();
+        if let Some(version) = reference.version.filter(lacks) {
+            held.also.insert(version.to_owned());
+        }
+    }
+
     /// The parameters of an account and region, in the order in which they were made.
     pub(crate) fn of<'a>(&'a self, place: Place<'a>) -> impl Iterator<Item = &'a Parameter> {
         self.held.iter().filter(move |p| p.is_of(place))
@@ -150,6 +200,7 @@ impl Parameters {
         found.ok_or(Refused::NoParameter)
     }
 
+    #[cfg(test)]
     pub(crate) fn find(&self, place: Place<'_>, name: &str) -> Result<&Parameter, Refused> {
         Ok(&self.held[self.index(place, name)?])
     }
@@ -180,6 +231,7 @@ impl Parameters {
                 changed: now,
                 version: 1,
                 values: vec![new.value],
+                also: BTreeSet::new(),
             });
             return Ok(&self.held[self.held.len() - 1]);
         };
@@ -218,7 +270,7 @@ fn check_name(place: Place<'_>, name: &str) -> Result<(), Refused> {
         return Err(Refused::Invalid("a name in a hierarchy begins with a slash"));
     }
     let first = name.trim_start_matches('/').to_ascii_lowercase();
-    if first.starts_with("aws") || first.starts_with("ssm") {
+    if is_reserved(&first) {
         return Err(Refused::Invalid("a name does not begin with aws or ssm"));
     }
     if name.matches('/').count() > LEVELS {
@@ -230,11 +282,19 @@ fn check_name(place: Place<'_>, name: &str) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Whether AWS has kept a name for itself.
+fn is_reserved(name: &str) -> bool {
+    let name = name.trim_start_matches('/').to_ascii_lowercase();
+    name.starts_with("aws") || name.starts_with("ssm")
+}
+
 /// A parameter by its name or ARN, and a version behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reference<'a> {
     pub(crate) place: Place<'a>,
     pub(crate) name: String,
+    /// The other name that it may have: the ARN of `x` is that of `/x`.
+    or: Option<String>,
     pub(crate) version: Option<&'a str>,
 }
 
@@ -255,12 +315,24 @@ impl<'a> Reference<'a> {
         if name.is_empty() {
             return None;
         }
-        let slash = if is_arn && name.contains('/') { "/" } else { "" };
+        let path = || format!("/{name}");
+        let (name, or) = match (is_arn, name.contains('/')) {
+            (false, _) => (name.to_owned(), None),
+            (true, true) => (path(), None),
+            (true, false) => (name.to_owned(), Some(path())),
+        };
         Some(Self {
             place,
-            name: format!("{slash}{name}"),
+            name,
+            or,
             version,
         })
+    }
+
+    /// As it is asked for.
+    pub(crate) fn asked(&self) -> String {
+        let version = self.version.map(|version| format!(":{version}"));
+        format!("{}{}", self.name, version.unwrap_or_default())
     }
 }
 
@@ -345,17 +417,55 @@ mod tests {
     }
 
     #[test]
+    fn an_arn_leads_back_to_the_parameter_that_has_it() {
+        for name in ["flag", "/flag", "/shop/flag"] {
+            let mut all = Parameters::default();
+            put(&mut all, written(name, "x")).expect("a name");
+            let arn = all.find(ME, name).expect("it is there").arn();
+            let reference = Reference::read(&arn, ("999999999999", "us-east-1")).expect("it is one");
+            assert_eq!(all.resolve(&reference).map(|found| found.name.as_str()), Ok(name));
+        }
+    }
+
+    #[test]
+    fn what_services_name_is_there_in_the_version_that_they_name() {
+        let mut all = Parameters::default();
+        for named in ["flag:7", "flag:live", "flag", "/aws/reference/secretsmanager/db"] {
+            let reference = Reference::read(named, ME).expect("it is one");
+            all.assume(Timestamp::EPOCH, &reference, "x");
+            let value = all
+                .resolve(&reference)
+                .and_then(|held| held.value(reference.version));
+            assert!(value.is_ok() || all.is_granted(&reference), "{named}");
+        }
+        assert_eq!(all.of(ME).count(), 1, "one parameter, and none of AWS's");
+        let other = Reference::read("flag:8", ME).expect("it is one");
+        assert!(
+            all.resolve(&other)
+                .and_then(|held| held.value(other.version))
+                .is_err()
+        );
+        assert!(!all.is_granted(&other));
+        assert!(Parameters::of_before().is_granted(&other));
+    }
+
+    #[test]
     fn a_reference_is_a_name_or_an_arn() {
         let there = ("222222222222", "eu-west-1");
         let arn = "arn:aws:ssm:eu-west-1:222222222222:parameter";
-        for (named, place, name, version) in [
-            ("flag".to_owned(), ME, "flag", None),
-            ("/shop/db:3".to_owned(), ME, "/shop/db", Some("3")),
-            (format!("{arn}/flag"), there, "flag", None),
-            (format!("{arn}/shop/db:3"), there, "/shop/db", Some("3")),
+        for (named, place, name, or, version) in [
+            ("flag".to_owned(), ME, "flag", None, None),
+            ("/shop/db:3".to_owned(), ME, "/shop/db", None, Some("3")),
+            (format!("{arn}/flag"), there, "flag", Some("/flag"), None),
+            (format!("{arn}/shop/db:3"), there, "/shop/db", None, Some("3")),
         ] {
-            let name = name.to_owned();
-            let wanted = Reference { place, name, version };
+            let (name, or) = (name.to_owned(), or.map(str::to_owned));
+            let wanted = Reference {
+                place,
+                name,
+                or,
+                version,
+            };
             assert_eq!(Reference::read(&named, ME), Some(wanted), "{named}");
         }
         for other in [

@@ -87,7 +87,7 @@ pub struct World {
     pub(crate) certificates: Vec<Certificate>,
     #[serde(default)]
     pub(crate) secrets: Secrets,
-    #[serde(default)]
+    #[serde(default = "Parameters::of_before")]
     pub(crate) parameters: Parameters,
     #[serde(default)]
     pub(crate) web_acls: WebAcls,

@@ -301,7 +301,7 @@ async fn service_graph(round: &Round<'_>, intent: &Intent, account: &str, facts:
     let (repositories, images, secrets, logs) = join4(
         image::repositories(round, images.repositories),
         image::images(round, images.images),
-        secret::secrets(round, &region, secrets),
+        secret::secrets(round, (account, &region), secrets),
         watch::log_groups(round, logs),
     )
     .await;

@@ -4,20 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ssm::types::{ParameterMetadata, ParameterStringFilter, ParameterType};
 use rollout_core::readiness::fact::image::{Secret, Store};
-use rollout_core::readiness::known::Table;
+use rollout_core::readiness::known::{Known, Table, Unseen};
 
 use super::call::Call;
-use super::map::{arn, text, time};
-use super::round::{Asked, Refused, Round, batched, pages, table};
+use super::map::{text, time};
+use super::round::{Asked, Refused, Round, batched, known, pages, table};
 use crate::secretsmanager::Reference;
 use crate::ssm;
 
 /// Secrets by what task definitions name them by.
-pub(super) async fn secrets(round: &Round<'_>, region: &str, from: BTreeSet<String>) -> Table<Secret> {
+pub(super) async fn secrets(
+    round: &Round<'_>,
+    (account, region): (&str, &str),
+    from: BTreeSet<String>,
+) -> Table<Secret> {
     let (managed, parameters): (BTreeSet<String>, BTreeSet<String>) =
         from.into_iter().partition(|from| Reference::read(from).is_some());
     let managed = table(managed, |from| async move { managed_secret(round, &from).await });
-    let (mut all, stored) = futures_util::future::join(managed, stored(round, region, parameters)).await;
+    let (mut all, stored) =
+        futures_util::future::join(managed, stored(round, account, region, parameters)).await;
     for (from, known) in stored.iter() {
         all.put(from, known.clone());
     }
@@ -51,23 +56,53 @@ async fn managed_secret(round: &Round<'_>, from: &str) -> Asked<Secret> {
     })
 }
 
-async fn stored(round: &Round<'_>, region: &str, from: BTreeSet<String>) -> Table<Secret> {
-    batched(from, ssm::TOGETHER, |from| async move {
-        let elsewhere = |from: &&String| arn(from).is_some_and(|(_, of, ..)| of != region);
-        if let Some(other) = from.iter().find(elsewhere) {
-            return Err(Refused::unclear(
-                other,
-                "a parameter among them is in a region that is not asked",
-            ));
+async fn stored(round: &Round<'_>, account: &str, region: &str, from: BTreeSet<String>) -> Table<Secret> {
+    let mut all = Table::default();
+    let mut asked = BTreeMap::new();
+    for from in from {
+        let reference = ssm::Reference::read(&from);
+        let why = match &reference {
+            Some(reference) => reference.unasked(account, Some(region)),
+            None => Some("it names no secret and no parameter"),
+        };
+        match (why, reference) {
+            (None, Some(reference)) => drop(asked.insert(from, reference)),
+            (why, _) => all.put(
+                &from,
+                known(Err(Refused::unclear(&from, why.unwrap_or_default()))),
+            ),
         }
-        // Several may name versions of one.
-        let mut by_name: BTreeMap<String, Vec<&String>> = BTreeMap::new();
-        for from in &from {
-            let named = ssm::Reference::read(from).map_or_else(|| from.clone(), |reference| reference.name);
-            by_name.entry(named).or_default().push(from);
+    }
+    let names = asked.values().flat_map(ssm::Reference::names).map(str::to_owned);
+    let held = described(round, names.collect()).await;
+    for (from, reference) in asked {
+        let mut told = Known::Missing;
+        for name in reference.names() {
+            match held.find(name) {
+                Ok(None) => {}
+                Ok(Some(parameter)) => {
+                    told = match reference.unseen_version(parameter.version()) {
+                        None => Known::Seen(stored_secret(parameter)),
+                        Some(why) => known(Err(Refused::unclear(&from, why))),
+                    };
+                    break;
+                }
+                Err(unseen) => {
+                    told = Known::Unknown(Unseen {
+                        subject: from.clone(),
+                        ..unseen
+                    });
+                }
+            }
         }
-        let subject = from.join(", ");
-        let names: Vec<String> = by_name.keys().cloned().collect();
+        all.put(&from, told);
+    }
+    all
+}
+
+async fn described(round: &Round<'_>, names: BTreeSet<String>) -> Table<ParameterMetadata> {
+    batched(names, ssm::TOGETHER, |names| async move {
+        let subject = names.join(", ");
         let filter = ParameterStringFilter::builder()
             .key("Name")
             .option("Equals")
@@ -86,12 +121,10 @@ async fn stored(round: &Round<'_>, region: &str, from: BTreeSet<String>) -> Tabl
             }
         })
         .await?;
-        let found = found.iter().flat_map(|one| {
-            let named = one.name().and_then(|name| by_name.get(name));
-            let named = named.into_iter().flatten();
-            named.map(|from| ((*from).clone(), stored_secret(one)))
-        });
-        Ok(found.collect())
+        let found = found.into_iter();
+        Ok(found
+            .filter_map(|one| Some((one.name()?.to_owned(), one)))
+            .collect())
     })
     .await
 }

@@ -61,9 +61,8 @@ pub const WORTHLESS: Duration = Duration::from_secs(120);
 /// client's own patience does.
 const WAIT: i32 = 10;
 /// The most messages of one call.
-const BATCH: i32 = 10;
-const FULL: usize = 10;
-/// Between two calls when messages came, but fewer than fit into one: what comes close together is taken together.
+const BATCH: u8 = 10;
+/// Between two calls when messages came, unless a whole call was of use: what comes close together is taken together.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Between two calls when one has failed: doubled up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -141,6 +140,13 @@ impl fmt::Debug for EventQueue {
     }
 }
 
+/// What one call came to, in messages.
+struct Taken {
+    came: usize,
+    /// Those that somebody waits for.
+    handed: usize,
+}
+
 impl EventQueue {
     /// The queue with this URL, in `config`'s account and region.
     #[must_use]
@@ -199,12 +205,13 @@ impl EventQueue {
         loop {
             match self.take(subscribers, clock.now(), told).await {
                 Ok(_) if is_over() => return,
-                Ok(came) => {
+                Ok(taken) => {
                     if core::mem::take(&mut failing) {
                         told(&Trouble::Readable);
                     }
                     pause = RETRY.0;
-                    if (1..FULL).contains(&came) {
+                    // Where a whole call was of use there may be more of it.
+                    if taken.came > 0 && taken.handed < usize::from(BATCH) {
                         clock.sleep_until(clock.now().after(PAUSE)).await;
                     }
                 }
@@ -223,14 +230,18 @@ impl EventQueue {
         }
     }
 
-    /// One call: hands over what is waited for, and deletes what is done with. How many messages came.
+    /// One call: hands over what is waited for, and deletes what is done with.
     async fn take(
         &self,
         subscribers: &Subscribers,
         now: Timestamp,
         told: &mut (dyn FnMut(&Trouble<'_>) + Send),
-    ) -> Result<usize, Error> {
+    ) -> Result<Taken, Error> {
         let messages = self.receive().await?;
+        let mut taken = Taken {
+            came: messages.len(),
+            handed: 0,
+        };
         let mut done = Vec::new();
         for message in &messages {
             let sent = sent_at(message);
@@ -241,13 +252,15 @@ impl EventQueue {
                     true
                 }
                 Ok(about) => {
-                    subscribers.hand(&about, sent) || sent.is_some_and(|sent| now.since(sent) > WORTHLESS)
+                    let handed = subscribers.hand(&about, sent);
+                    taken.handed += usize::from(handed);
+                    handed || sent.is_some_and(|sent| now.since(sent) > WORTHLESS)
                 }
             };
             done.extend(message.receipt_handle().filter(|_| is_done).map(str::to_owned));
         }
         self.delete(&done).await?;
-        Ok(messages.len())
+        Ok(taken)
     }
 
     async fn receive(&self) -> Result<Vec<Message>, Error> {
@@ -255,7 +268,7 @@ impl EventQueue {
             .client
             .receive_message()
             .queue_url(&self.url)
-            .max_number_of_messages(BATCH)
+            .max_number_of_messages(BATCH.into())
             .visibility_timeout(VISIBILITY)
             .wait_time_seconds(WAIT)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)

@@ -134,6 +134,12 @@ async fn where_more_wait_than_one_call_takes_it_goes_on_at_once() {
         .collect();
     let (_, _, deleted, pauses) = listen(vec![ok(json!({ "Messages": full }))]).await;
     assert_eq!((deleted.len(), pauses), (10, vec![]));
+    // A backlog that nobody waits for is not read in a hurry.
+    let full: Vec<Value> = (0..10)
+        .map(|n| message(&n.to_string(), 0, &about("shop/web")))
+        .collect();
+    let (_, _, _, pauses) = listen(vec![ok(json!({ "Messages": full }))]).await;
+    assert_eq!(pauses, [PAUSE]);
 }
 
 #[tokio::test]

@@ -153,8 +153,9 @@ pub(crate) fn secret(world: &World, here: Place<'_>, from: &str) -> Option<Secre
             })
         }
         Named::Parameter(reference) => {
-            let held = world.parameters.find(reference.place, &reference.name);
-            held.ok().map(|held| Secret {
+            let held = world.parameters.resolve(&reference).ok()?;
+            // A version that is none of it is as good as none.
+            held.value(reference.version).ok().map(|_| Secret {
                 arn: held.arn(),
                 name: held.name.clone(),
                 store: Store::ParameterStore,

@@ -11,7 +11,7 @@ use super::{Held, Place, Refused, Secrets, whole_name};
 use crate::ecs::Environment;
 use crate::ecs::stop::Why;
 use crate::ecs::task::Phase;
-use crate::parameter::{self, Parameters, Written};
+use crate::parameter::{self, Parameters};
 use crate::world::{Unknown, World};
 
 /// `valueFrom` of a task definition's secret (Amazon ECS developer guide, "Pass Secrets Manager secrets through Amazon ECS
@@ -88,15 +88,18 @@ const STORED: &str = "secrets from ssm: service call has been retried 1 time(s):
 impl parameter::Reference<'_> {
     /// Why it cannot be resolved, in the words of public reports.
     fn unresolved(&self, parameters: &Parameters) -> Option<String> {
-        let found = parameters.find(self.place, &self.name);
+        let found = parameters.resolve(self);
         let read = found.and_then(|held| held.value(self.version));
-        read.is_err()
-            .then(|| format!("{BEGIN} {STORED} invalid ssm parameters: {}", self.name))
+        let lacks = read.is_err() && !parameters.is_granted(self);
+        lacks.then(|| format!("{BEGIN} {STORED} invalid ssm parameters: {}", self.asked()))
     }
 
     /// What is known of it without its values: of its versions, the newest.
     fn found(&self, parameters: &Parameters) -> Found {
-        match (parameters.find(self.place, &self.name), self.version) {
+        match (parameters.resolve(self), self.version) {
+            (Err(_), _) if parameters.is_granted(self) => Found::Unknown {
+                why: "it is told with its value only".to_owned(),
+            },
             (Err(refused), _) => Found::Gone {
                 why: refused.to_string(),
             },
@@ -266,12 +269,7 @@ impl World {
             let reference = match named {
                 Named::Secret(reference) => reference,
                 Named::Parameter(reference) => {
-                    // A name that cannot be is left to fail as it would.
-                    let _ = parameters.put(
-                        self.now(),
-                        reference.place,
-                        Written::secure(&reference.name, SIMULATED),
-                    );
+                    parameters.assume(self.now(), &reference, SIMULATED);
                     continue;
                 }
             };

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use rollout_core::evidence::Cause;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::behaviour::Start;
@@ -385,7 +385,7 @@ fn a_task_without_its_parameter_does_not_start_and_says_why() {
         Err(format!("{begin} invalid ssm parameters: {name}"))
     };
     assert_eq!(release("/shop/other", |_| ()), failed("/shop/other"));
-    assert_eq!(release("/shop/key:2", |_| ()), failed("/shop/key"));
+    assert_eq!(release("/shop/key:2", |_| ()), failed("/shop/key:2"));
     let arn = "arn:aws:ssm:eu-central-1:111111111111:parameter/shop/key";
     let deleted = release(arn, |w| {
         w.delete_parameter("prod", "/shop/key").expect("it is there")
@@ -424,6 +424,12 @@ fn a_described_world_has_the_parameters_that_its_services_name() {
     let stored = serde_json::to_string(&given).expect("plain data");
     let again: World = serde_json::from_str(&stored).expect("plain data");
     assert_eq!(held(&again, "/shop/a"), held(&given, "/shop/a"));
+    // One of before there were parameters goes on as it did: tasks got whatever they named.
+    let mut before: Value = serde_json::from_str(&stored).expect("plain data");
+    before.as_object_mut().expect("an object").remove("parameters");
+    let before: World = serde_json::from_value(before).expect("it is read");
+    let named = crate::parameter::Reference::read("/shop/a", ME).expect("it is one");
+    assert!(before.parameters.is_granted(&named) && !given.parameters.is_granted(&named));
 }
 
 #[test]

@@ -320,28 +320,43 @@ async fn what_iam_says_is_kept_and_what_it_cannot_know_is_unknown() {
 
 #[tokio::test]
 async fn parameters_are_asked_for_together() {
-    let fake = shop(Fake::new()).json("DescribeParameters", json!({"Parameters": [
-        {"Name": "/shop/url", "ARN": "arn:aws:ssm:eu-central-1:222222222222:parameter/shop/url", "Type": "SecureString", "LastModifiedDate": 100},
-        {"Name": "flag", "Type": "String"}]}));
+    const URL: &str = "arn:aws:ssm:eu-central-1:222222222222:parameter/shop/url";
+    const ONE: &str = "arn:aws:ssm:eu-central-1:222222222222:parameter/one";
+    const ELSEWHERE: [&str; 3] = [
+        "arn:aws:ssm:eu-central-1:999999999999:parameter/shop/url",
+        "arn:aws:ssm:us-east-1:222222222222:parameter/shop/url",
+        "/aws/reference/secretsmanager/shop",
+    ];
+    let fake = shop(Fake::new()).json(
+        "DescribeParameters",
+        json!({"Parameters": [
+        {"Name": "/shop/url", "ARN": URL, "Type": "SecureString", "LastModifiedDate": 100, "Version": 2},
+        {"Name": "/one", "ARN": ONE, "Type": "SecureString", "Version": 1}, {"Name": "flag", "Type": "String", "Version": 2}]}),
+    );
+    let mut named = vec![URL, ONE, "flag", "flag:2", "flag:1", "/shop/gone"];
+    named.extend(ELSEWHERE);
+    let named = named
+        .into_iter()
+        .map(|from| json!({"name": "A", "valueFrom": from}));
+    let named: Vec<Value> = named.collect();
     let fake = fake.json(
         "DescribeTaskDefinition",
-        json!({"taskDefinition": {"containerDefinitions": [{"name": "backend", "secrets": [
-        {"name": "A", "valueFrom": "arn:aws:ssm:eu-central-1:222222222222:parameter/shop/url"},
-        {"name": "B", "valueFrom": "flag"}, {"name": "C", "valueFrom": "/shop/gone"}, {"name": "D", "valueFrom": "flag:2"}]}]}}),
+        json!({"taskDefinition": {"containerDefinitions": [{"name": "backend", "secrets": named}]}}),
     );
     let facts = gathered(&fake, &super::shop()).await;
-    let by_arn = facts
-        .secrets
-        .get("arn:aws:ssm:eu-central-1:222222222222:parameter/shop/url")
-        .expect("seen");
+    let by_arn = facts.secrets.get(URL).expect("seen");
     assert_eq!(
         (by_arn.name.as_str(), by_arn.store, by_arn.encrypted),
         ("/shop/url", Store::ParameterStore, true)
     );
+    assert_eq!(facts.secrets.get(ONE).expect("seen").name, "/one");
     for named in ["flag", "flag:2"] {
         assert!(!facts.secrets.get(named).expect("seen").encrypted, "{named}");
     }
     assert_eq!(facts.secrets.find("/shop/gone"), Ok(None));
+    for unknown in ELSEWHERE.into_iter().chain(["flag:1"]) {
+        assert!(facts.secrets.find(unknown).is_err(), "{unknown}");
+    }
     assert_eq!(facts.calls.get("ssm:DescribeParameters"), Some(&1));
 }
 

@@ -92,6 +92,24 @@ fn laid(overlays: &[&str]) -> Config {
 }
 
 #[test]
+fn an_environment_knows_where_it_is_declared() {
+    let config = laid(&["environments.production.cluster = \"another\"\n"]);
+    for (environment, table) in [
+        (config.source(), "[environments.staging]"),
+        (config.target(), "[environments.production]"),
+    ] {
+        let (file, line) = &environment.declared;
+        let text = std::fs::read_to_string(file).expect("it is there");
+        let found = text.lines().nth(line - 1);
+        assert_eq!(
+            found.map(str::trim_end),
+            Some(table),
+            "an overlay changes it only"
+        );
+    }
+}
+
+#[test]
 fn an_overlay_changes_what_it_names_and_nothing_else() {
     let base = laid(&[]);
     let config = laid(&[r#"

@@ -107,7 +107,7 @@ fn result(row: &Row<'_>, shown: &Shown<'_>, names: &Names<'_>) -> Option<Value> 
                 "kind": "resource",
             }],
         }],
-        "partialFingerprints": fingerprints(finding),
+        "partialFingerprints": fingerprints(report, finding),
         "properties": { "status": finding.status.word(), "severity": row.severity() },
     });
     let index = report.checks.iter().position(|about| about.id == finding.check);
@@ -128,10 +128,10 @@ fn result(row: &Row<'_>, shown: &Shown<'_>, names: &Names<'_>) -> Option<Value> 
 }
 
 /// What makes it the same finding in the next run, whatever is wrong there by then. The second is the one that GitHub knows findings
-/// by; it would else be made from the line, which all findings share.
-fn fingerprints(finding: &Finding) -> Value {
+/// by, across environments; it would else be made from the line, which all findings share.
+fn fingerprints(report: &Report, finding: &Finding) -> Value {
     let identity = format!("{} {}", finding.check, finding.resource);
-    let hash = Sha256::digest(&identity);
+    let hash = Sha256::digest(format!("{} {identity}", report.environment));
     let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     json!({ "checkAndResource/v1": identity, "primaryLocationLineHash": format!("{hash}:1") })
 }

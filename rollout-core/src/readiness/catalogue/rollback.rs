@@ -133,7 +133,6 @@ fn part(scene: &Scene<'_>, name: &str, is_it: fn(&PartKind) -> bool) -> Ruling {
         })
         .collect();
     let unknown = parts.iter().find_map(|part| match &part.found {
-        Found::Unknown { .. } if is_seen(scene, &part.name) => None,
         Found::Unknown { why } => Some(Unseen::new(Why::Failed, part.name.clone(), why.clone())),
         Found::Usable | Found::Gone { .. } => None,
     });
@@ -141,13 +140,6 @@ fn part(scene: &Scene<'_>, name: &str, is_it: fn(&PartKind) -> bool) -> Ruling {
         Some(unseen) if gone.is_empty() => Err(unseen),
         Some(_) | None => Ok(Verdict::unless(&gone, "it is there")),
     }
-}
-
-/// Whether a secret that the way back could not ask for was seen with the other facts: a parameter of Systems Manager is one.
-fn is_seen(scene: &Scene<'_>, part: &str) -> bool {
-    let name = part.strip_prefix("secret ").unwrap_or(part);
-    let secret = scene.facts.secrets.find(name).ok().flatten();
-    secret.is_some_and(|secret| secret.deleted_at.is_none())
 }
 
 /// Whether something was written down that came to a good end, not longer ago than a drill may be.

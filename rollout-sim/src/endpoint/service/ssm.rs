@@ -32,6 +32,8 @@ pub(crate) static SERVICE: Service = Service {
 /// "GetParameters").
 const PAGE: usize = 50;
 const NAMES: usize = 10;
+/// The most values of a filter (the same API, "ParameterStringFilter").
+const VALUES: usize = 50;
 
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
@@ -116,7 +118,7 @@ fn read(call: &Call<'_>, named: &str, decrypted: bool) -> Result<Document, Refus
     if reference.place != place(call) {
         return Err(Refused::NoParameter);
     }
-    let held = call.world.parameters.find(reference.place, &reference.name)?;
+    let held = call.world.parameters.resolve(&reference)?;
     let (version, value) = held.value(reference.version)?;
     let value = match (held.kind, value) {
         (Kind::SecureString, _) if !decrypted => "(encrypted)",
@@ -170,10 +172,11 @@ struct Filter {
 }
 
 impl Filter {
-    fn fits(&self, parameter: &Parameter) -> Result<bool, Refusal> {
-        let text = match self.key.as_str() {
-            "Name" => parameter.name.as_str(),
-            "Type" => parameter.kind.name(),
+    /// Whether it can be asked for.
+    fn check(&self) -> Result<(), Refusal> {
+        let options: &[&str] = match self.key.as_str() {
+            "Name" => &["Equals", "BeginsWith", "Contains"],
+            "Type" => &["Equals", "BeginsWith"],
             "KeyId" | "Path" | "Tier" | "DataType" => {
                 return Err(not_modelled("filters of parameters but by Name and Type"));
             }
@@ -185,20 +188,31 @@ impl Filter {
                 ));
             }
         };
-        let fits = |wanted: &String| match self.option.as_deref() {
-            None | Some("Equals") => Ok(text == wanted),
-            Some("BeginsWith") => Ok(text.starts_with(wanted.as_str())),
-            Some("Contains") if self.key == "Name" => Ok(text.contains(wanted.as_str())),
-            Some(_) => Err(Refusal::client(
-                "InvalidFilterOption",
-                "the option is Equals or BeginsWith",
-            )),
-        };
-        let mut any = false;
-        for wanted in &self.values {
-            any |= fits(wanted)?;
+        if !options.contains(&self.option()) {
+            let text = "the option is Equals, BeginsWith, or of a name Contains";
+            return Err(Refusal::client("InvalidFilterOption", text));
         }
-        Ok(any)
+        if !(1..=VALUES).contains(&self.values.len()) {
+            return Err(Refused::Invalid("a filter has 1 to 50 values").into());
+        }
+        Ok(())
+    }
+
+    fn option(&self) -> &str {
+        self.option.as_deref().unwrap_or("Equals")
+    }
+
+    fn fits(&self, parameter: &Parameter) -> bool {
+        let text = if self.key == "Name" {
+            &parameter.name
+        } else {
+            parameter.kind.name()
+        };
+        self.values.iter().any(|wanted| match self.option() {
+            "BeginsWith" => text.starts_with(wanted.as_str()),
+            "Contains" => text.contains(wanted.as_str()),
+            _ => text == wanted,
+        })
     }
 }
 
@@ -211,17 +225,19 @@ fn describe_parameters(call: &mut Call<'_>) -> Answer {
     if !input.filters.is_empty() {
         return Err(not_modelled("the older Filters of DescribeParameters"));
     }
-    let mut found = Vec::new();
-    // Nothing is shared with anybody.
-    for parameter in call.world.parameters.of(place(call)).filter(|_| !input.shared) {
-        let mut fits = true;
-        for filter in &input.parameter_filters {
-            fits &= filter.fits(parameter)?;
-        }
-        if fits {
-            found.push(parameter);
-        }
+    for filter in &input.parameter_filters {
+        filter.check()?;
     }
+    // Nothing is shared with anybody.
+    let all = call.world.parameters.of(place(call)).filter(|_| !input.shared);
+    let found: Vec<&Parameter> = all
+        .filter(|parameter| {
+            input
+                .parameter_filters
+                .iter()
+                .all(|filter| filter.fits(parameter))
+        })
+        .collect();
     let (here, next) = page(&found, input.next_token.as_deref(), most)
         .ok_or_else(|| Refusal::client("InvalidNextToken", "the token is not valid"))?;
     let entries = here.iter().map(|parameter| {

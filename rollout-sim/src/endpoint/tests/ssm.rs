@@ -143,6 +143,20 @@ fn parameters_are_listed_in_pages_and_filtered() {
 #[test]
 fn what_is_wrong_is_refused_by_name() {
     let endpoint = endpoint();
+    // What is asked is judged before what is there.
+    let filters = |filter: Value| json!({ "ParameterFilters": [filter] });
+    let many: Vec<String> = (0..51).map(|n| n.to_string()).collect();
+    for (filter, code) in [
+        (json!({ "Key": "Name", "Values": many }), "ValidationException"),
+        (json!({ "Key": "Name", "Values": [] }), "ValidationException"),
+        (
+            json!({ "Key": "Name", "Option": "OneLevel", "Values": ["x"] }),
+            "InvalidFilterOption",
+        ),
+        (json!({ "Key": "Label", "Values": ["x"] }), "InvalidFilterKey"),
+    ] {
+        assert_eq!(refused(&endpoint, "DescribeParameters", &filters(filter)), code);
+    }
     put(&endpoint, "a", "String");
     let with = |more: Value| {
         let mut body = json!({ "Name": "a", "Value": CANARY });
