@@ -225,6 +225,7 @@ impl Route53Cutover {
     async fn find(&self, ctx: &OpContext, zone: &ZoneId, key: &RecordKey) -> Result<Option<Record>, Error> {
         let (name, wanted) = (key.name.normalised(), &key.record_type);
         let mut others: Vec<Option<String>> = Vec::new();
+        let mut was_empty = false;
         let mut request = self
             .client
             .list_resource_record_sets()
@@ -236,9 +237,15 @@ impl Route53Cutover {
         loop {
             self.toll.pay(ctx, LIST).await?;
             let page = request
+                .clone()
                 .send()
                 .await
                 .map_err(|error| from_sdk(LIST, format!("{key} in zone {zone}"), false, error))?;
+            // A list that is missing in the answer the SDK takes for an empty one: that there is nothing is believed when it is said twice.
+            let is_empty = page.resource_record_sets().is_empty();
+            if is_empty && !core::mem::replace(&mut was_empty, true) {
+                continue;
+            }
             // The list begins at the name and type asked for and is sorted by them: past them there is no more of them.
             for listed in page.resource_record_sets() {
                 // What is required and missing, the SDK fills with something. Such a record may be the one asked for.
@@ -259,6 +266,10 @@ impl Route53Cutover {
             }
             let next = page.next_record_name.zip(page.next_record_type);
             let Some((next_name, next_type)) = next else {
+                if page.is_truncated {
+                    let text = format!("{key} in zone {zone}: a list goes on, and does not say where");
+                    return Err(Error::new(ErrorKind::Unexpected, LIST, text).retry(Retry::Later));
+                }
                 return mixed(key, others);
             };
             if plain_name(&next_name) != name || convert::record_type(&next_type) != *wanted {

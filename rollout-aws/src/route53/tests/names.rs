@@ -402,7 +402,7 @@ async fn a_record_read_back_says_so_and_is_compared_exactly() {
             "{answers:?}"
         );
     }
-    let gone = cutover(&Fake::new([page(&[], None)]))
+    let gone = cutover(&Fake::new(nothing()))
         .with_authority(Authority::RecordsApi)
         .ask_authoritative(&context(), &zone(), &expected)
         .await

@@ -104,7 +104,8 @@ async fn alias_weight_and_wildcard_come_back_exactly_in_the_delete() {
          <AliasTarget><HostedZoneId>ZELB</HostedZoneId><DNSName>dualstack.lb-1.elb.amazonaws.com.</DNSName>\
          <EvaluateTargetHealth>true</EvaluateTargetHealth></AliasTarget>",
     );
-    let fake = Fake::new([page(&[&weighted_alias], None), page(&[], None), changed()]);
+    let found = [page(&[&weighted_alias], None)].into_iter();
+    let fake = Fake::new(found.chain(nothing()).chain([changed()]));
     let mut new = alias(
         key("*.example.com", RecordType::A),
         "lb-2.elb.amazonaws.com",
@@ -119,7 +120,7 @@ async fn alias_weight_and_wildcard_come_back_exactly_in_the_delete() {
     assert_eq!(old.weight, Some(200));
     assert_eq!(old.key.name.as_str(), "*.example.com");
     cutover(&fake).apply(&context(), &batch).await.expect("accepted");
-    let body = fake.sent()[2].text();
+    let body = fake.sent()[3].text();
     let delete = "<Change><Action>DELETE</Action><ResourceRecordSet><Name>*.example.com</Name><Type>A</Type>\
         <SetIdentifier>blue</SetIdentifier><Weight>200</Weight>\
         <AliasTarget><HostedZoneId>ZELB</HostedZoneId><DNSName>dualstack.lb-1.elb.amazonaws.com.</DNSName>\
@@ -134,10 +135,8 @@ async fn alias_weight_and_wildcard_come_back_exactly_in_the_delete() {
 #[tokio::test]
 async fn a_snapshot_reads_the_record_that_was_asked_for_and_no_other() {
     // The list begins where it was asked to and goes on with whatever comes next in the zone.
-    let fake = Fake::new([
-        page(&[&listed("b.example.com.", "A", 60, &["192.0.2.9"])], None),
-        page(&[], None),
-    ]);
+    let other = page(&[&listed("b.example.com.", "A", 60, &["192.0.2.9"])], None);
+    let fake = Fake::new([other].into_iter().chain(nothing()));
     let seen = cutover(&fake)
         .snapshot(&context(), &zone(), &key("a.example.com", RecordType::A))
         .await
@@ -202,11 +201,11 @@ async fn a_record_without_name_type_or_value_is_no_answer() {
 async fn pages_are_followed_within_the_name_and_not_beyond() {
     let next = "<NextRecordName>a.example.com.</NextRecordName><NextRecordType>A</NextRecordType>\
                 <NextRecordIdentifier>green</NextRecordIdentifier>";
-    let fake = Fake::new([
+    let pages = [
         page(&[&weighted("blue", 1)], Some(next)),
         page(&[&weighted("green", 2)], None),
-        page(&[], None),
-    ]);
+    ];
+    let fake = Fake::new(pages.into_iter().chain(nothing()));
     let mut wanted = key("a.example.com", RecordType::A);
     wanted.set_identifier = Some("green".to_owned());
     let seen = cutover(&fake)
@@ -223,13 +222,33 @@ async fn pages_are_followed_within_the_name_and_not_beyond() {
     );
 
     let elsewhere = "<NextRecordName>b.example.com.</NextRecordName><NextRecordType>A</NextRecordType>";
-    let fake = Fake::new([page(&[&weighted("blue", 1)], Some(elsewhere)), page(&[], None)]);
+    let fake = Fake::new(
+        [page(&[&weighted("blue", 1)], Some(elsewhere))]
+            .into_iter()
+            .chain(nothing()),
+    );
     let seen = cutover(&fake)
         .snapshot(&context(), &zone(), &wanted)
         .await
         .expect("readable");
     assert_eq!(seen.record, None);
-    assert_eq!(fake.sent().len(), 2);
+    assert_eq!(fake.sent().len(), 3);
+}
+
+/// A damaged answer is not taken for a record that somebody has deleted.
+#[tokio::test]
+async fn a_list_that_is_missing_is_not_an_empty_one() {
+    let fake = Fake::new([page(&[], None)].into_iter().chain(api_listed()));
+    let wanted = key("api.example.com", RecordType::Cname);
+    let seen = cutover(&fake).snapshot(&context(), &zone(), &wanted).await;
+    let seen = seen.expect("readable");
+    assert!(seen.record.is_some() && seen.marker.is_some());
+    let fake = Fake::new([page(&[&weighted("blue", 1)], Some(""))]);
+    let mut wanted = key("a.example.com", RecordType::A);
+    wanted.set_identifier = Some("green".to_owned());
+    let cut = cutover(&fake).snapshot(&context(), &zone(), &wanted).await;
+    let error = cut.expect_err("it goes on somewhere");
+    assert_eq!((error.kind, error.retry), (ErrorKind::Unexpected, Retry::Later));
 }
 
 #[tokio::test]
